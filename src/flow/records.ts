@@ -76,6 +76,8 @@ export interface PassiveNodeRecord {
 /** Absolute totals of one flow within one bucket and agent epoch. */
 export interface FlowBucketRecord {
   readonly bucketStart: Date;
+  /** Length of the bucket, so that a query knows whether it reaches into its range. */
+  readonly bucketSeconds: number;
   /** Distinct connections that became known in this bucket (opened, or found already open). */
   readonly opened: number;
   /** Connections known before and open when the bucket began. */
