@@ -6,6 +6,11 @@
  * pass 2^53 are `bigint`s; times are `Date`s (UTC).
  */
 
+import type { ContainerRecord, ProcessRecord } from '../process/identity.ts';
+
+export type { ContainerRecord, ProcessRecord } from '../process/identity.ts';
+export { UNATTRIBUTED_PROCESS_ID } from '../process/identity.ts';
+
 /** How a flow came to be known: a kernel event, a snapshot, or a socket-destroy notice. */
 export type FoundBy = 'stream' | 'snapshot' | 'destroy';
 
@@ -30,36 +35,6 @@ export interface HostAddressRecord {
   /** Not routable beyond this host: loopback, link-local, a bridge network. */
   readonly hostLocal: boolean;
 }
-
-export interface ContainerRecord {
-  /** Container id as the runtime names it in the cgroup path (64 hex digits, usually). */
-  readonly containerId: string;
-  /** Runtime as far as the cgroup path tells: `docker`, `containerd`, `crio`, `podman`, `lxc`, ''. */
-  readonly runtime: string;
-}
-
-/** A node: a process as stable over restarts as possible. Never keyed by pid. */
-export interface ProcessRecord {
-  /** Hash of host, exe, unit or container, uid; {@link UNATTRIBUTED_PROCESS_ID} if unknown. */
-  readonly processId: string;
-  /** Command name (comm of the thread-group leader), '' when unattributed. */
-  readonly name: string;
-  readonly exe: string;
-  /** First word of the command line only: arguments hold secrets. */
-  readonly command: string;
-  /** systemd unit, '' when none. */
-  readonly unit: string;
-  readonly containerId: string | null;
-  /** -1 when unknown. */
-  readonly uid: number;
-  readonly userName: string;
-  /** pid and process group of the most recent instance, 0 when unknown. */
-  readonly pid: number;
-  readonly pgid: number;
-}
-
-/** The one process row per host that stands for "a process here, but which one is not known". */
-export const UNATTRIBUTED_PROCESS_ID = '0';
 
 /** A listening endpoint: a passive node of the paper. */
 export interface PassiveNodeRecord {
