@@ -170,7 +170,7 @@ CREATE TABLE flow_history (
   flow_id            bigint NOT NULL,
   bucket             timestamptz NOT NULL,
   epoch              bigint NOT NULL,
-  bucket_seconds     integer NOT NULL DEFAULT 300 CHECK (bucket_seconds > 0),
+  bucket_seconds     integer NOT NULL DEFAULT 300 CHECK (bucket_seconds BETWEEN 1 AND 86400),
   opened             bigint NOT NULL,
   open_at_start      integer NOT NULL,
   open_max           integer NOT NULL,
@@ -190,7 +190,7 @@ COMMENT ON COLUMN flow_history.host_id IS 'Host that saw it.';
 COMMENT ON COLUMN flow_history.flow_id IS 'Flow of that host.';
 COMMENT ON COLUMN flow_history.bucket IS 'Start of the time slice.';
 COMMENT ON COLUMN flow_history.epoch IS 'Start of the reporting agent, milliseconds since 1970.';
-COMMENT ON COLUMN flow_history.bucket_seconds IS 'Length of the time slice: a range that begins within it still includes it.';
+COMMENT ON COLUMN flow_history.bucket_seconds IS 'Length of the time slice: a range that begins within it still includes it. At most a day, the length of a partition.';
 COMMENT ON COLUMN flow_history.opened IS 'Distinct connections that became known in this bucket.';
 COMMENT ON COLUMN flow_history.open_at_start IS 'Connections known before and open when the bucket began.';
 COMMENT ON COLUMN flow_history.open_max IS 'Most connections open at once.';

@@ -51,7 +51,7 @@ export interface PassiveNodeRecord {
 /** Absolute totals of one flow within one bucket and agent epoch. */
 export interface FlowBucketRecord {
   readonly bucketStart: Date;
-  /** Length of the bucket, so that a query knows whether it reaches into its range. */
+  /** Length of the bucket, 1 to 86400: tells a query whether the bucket reaches into its range. */
   readonly bucketSeconds: number;
   /** Distinct connections that became known in this bucket (opened, or found already open). */
   readonly opened: number;
