@@ -1,0 +1,66 @@
+import type { ClientBase } from 'pg';
+import type { CoverageInterval } from './graph.ts';
+import type { TimeRange } from './range.ts';
+
+/** What was watched between $2 and $3. $1 host ids, or null for all hosts. */
+export const COVERAGE = `
+SELECT c.host_id, h.name, c.from_time, c.to_time, c.mode, c.attach, c.gap, c.lost::text,
+       c.missed_probes::text, c.note
+FROM coverage c JOIN hosts h ON h.host_id = c.host_id
+WHERE ($1::uuid[] IS NULL OR c.host_id = ANY($1::uuid[])) AND c.from_time < $3 AND c.to_time >= $2
+ORDER BY h.name, c.host_id, c.from_time, c.epoch`;
+
+interface CoverageRow {
+  host_id: string;
+  name: string;
+  from_time: Date;
+  to_time: Date;
+  mode: string;
+  attach: string | null;
+  gap: boolean;
+  lost: string;
+  missed_probes: string;
+  note: string;
+}
+
+/** Coverage of the given hosts (null: of all), clipped to the range. */
+export async function loadCoverage(
+  client: ClientBase,
+  range: TimeRange,
+  hostIds: readonly string[] | null,
+): Promise<CoverageInterval[]> {
+  if (hostIds?.length === 0) return [];
+  const { rows } = await client.query<CoverageRow>(COVERAGE, [hostIds, range.since, range.until]);
+  return rows.map((row) => ({
+    hostId: row.host_id,
+    host: row.name,
+    from: new Date(Math.max(row.from_time.getTime(), range.since.getTime())),
+    to: new Date(Math.min(row.to_time.getTime(), range.until.getTime())),
+    mode: row.mode,
+    attach: row.attach,
+    lost: BigInt(row.lost),
+    missedProbes: BigInt(row.missed_probes),
+    gap: row.gap,
+    note: row.note,
+  }));
+}
+
+/**
+ * Milliseconds of a range in which a host was watched: the union of its intervals, less the gaps
+ * that its agents reported.
+ */
+export function watchedMs(intervals: readonly CoverageInterval[]): number {
+  const marks = intervals.flatMap(({ from, to, gap }) => [
+    { at: from.getTime(), watching: gap ? 0 : 1, gaps: gap ? 1 : 0 },
+    { at: to.getTime(), watching: gap ? 0 : -1, gaps: gap ? -1 : 0 },
+  ]);
+  marks.sort((a, b) => a.at - b.at);
+  let [watched, watching, gaps, last] = [0, 0, 0, 0];
+  for (const mark of marks) {
+    if (watching > 0 && gaps === 0) watched += mark.at - last;
+    watching += mark.watching;
+    gaps += mark.gaps;
+    last = mark.at;
+  }
+  return watched;
+}
