@@ -1,5 +1,4 @@
 import { closeSync, openSync, readdirSync, readFileSync, readlinkSync, readSync } from 'node:fs';
-import { join } from 'node:path';
 import { type ProcessStat, parseEffectiveUid, parseStat } from './stat.ts';
 import { printable, withoutDeletedMark } from './text.ts';
 
@@ -86,7 +85,7 @@ export class ProcFs {
   read(path: string, maxBytes: number = BUFFER_BYTES): ReadResult {
     let fd: number | undefined;
     try {
-      fd = openSync(join(this.#root, path), 'r');
+      fd = openSync(`${this.#root}/${path}`, 'r');
       const length = readSync(fd, this.#buffer, 0, Math.min(maxBytes, BUFFER_BYTES), null);
       return { text: this.#buffer.toString('utf8', 0, length) };
     } catch (error) {
