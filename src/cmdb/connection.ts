@@ -1,0 +1,82 @@
+import { Socket } from 'node:net';
+import pg from 'pg';
+
+/** A connection that can be cut at any time, whatever the protocol is in the middle of. */
+export interface CmdbConnection {
+  readonly client: pg.Client;
+  /** False once the server or the network has gone, or after {@link CmdbConnection.cut}. */
+  isOpen(): boolean;
+  /** Says goodbye, and cuts the connection when that takes longer than a second. */
+  close(): Promise<void>;
+  /** Drops the socket: every pending query fails at once. */
+  cut(reason: Error): void;
+}
+
+const CLOSE_TIMEOUT_MS = 1_000;
+const KEEP_ALIVE_MS = 15_000;
+
+/**
+ * Connects and authenticates within `timeoutMs`, all of it: name lookup, TCP, TLS, password.
+ * @throws what the system or server said, or an Error saying that time ran out
+ */
+export async function connect(
+  config: pg.ClientConfig,
+  { timeoutMs, applicationName }: { readonly timeoutMs: number; readonly applicationName: string },
+): Promise<CmdbConnection> {
+  const socket = new Socket();
+  const client = new pg.Client({
+    fallback_application_name: applicationName,
+    keepAlive: true,
+    keepAliveInitialDelayMillis: KEEP_ALIVE_MS,
+    ...config,
+    // Our own socket, since a client in the middle of a query can't be told to let go of its own.
+    stream: () => socket,
+  });
+  let open = true;
+  const markClosed = (): void => {
+    open = false;
+  };
+  // Whatever happens to the connection also fails the query in progress, where it is handled; without
+  // a listener an idle connection that ends would end the process.
+  client.on('error', markClosed);
+  client.on('end', markClosed);
+  const cut = (reason: Error): void => {
+    markClosed();
+    socket.destroy(reason);
+  };
+  try {
+    await withTimeout(client.connect(), timeoutMs, () =>
+      cut(new Error(`no answer within ${timeoutMs / 1000} s`)),
+    );
+  } catch (error) {
+    socket.destroy();
+    throw error;
+  }
+  return { client, isOpen: () => open, cut, close: () => close(client, cut) };
+}
+
+async function close(client: pg.Client, cut: (reason: Error) => void): Promise<void> {
+  const gone = new Error('the connection did not close in time');
+  try {
+    await withTimeout(client.end(), CLOSE_TIMEOUT_MS, () => cut(gone));
+  } catch {
+    // It was lost already, which is as good as closed.
+  }
+}
+
+/**
+ * Waits for `work`; after `timeoutMs` calls `expire`, which must make `work` settle, and fails with
+ * what it then fails with.
+ */
+export async function withTimeout<T>(
+  work: Promise<T>,
+  timeoutMs: number,
+  expire: () => void,
+): Promise<T> {
+  const timer = setTimeout(expire, timeoutMs);
+  try {
+    return await work;
+  } finally {
+    clearTimeout(timer);
+  }
+}

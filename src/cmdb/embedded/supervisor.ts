@@ -1,0 +1,146 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import type pino from 'pino';
+import { ExitCode, UserError } from '../../common/exit-codes.ts';
+import { describeError } from '../errors.ts';
+import type { EmbeddedLayout } from './layout.ts';
+import { logTail, type Postmaster, startPostmaster } from './postmaster.ts';
+import { runningPostmaster } from './postmaster-pid.ts';
+import { prepareCluster } from './prepare.ts';
+import { probeServer } from './probe.ts';
+
+/** The server that now serves: our child, or somebody else's that was adopted. */
+interface Serving {
+  readonly version: string;
+  /** Undefined when adopted. */
+  readonly child: Postmaster | undefined;
+}
+
+/** A server that recovers from a crash answers late. */
+const READY_TIMEOUT_MS = 60_000;
+const POLL_MS = 25;
+const WATCH_MS = 500;
+const RESTART_BACKOFF_MAX_MS = 10_000;
+
+export interface SupervisorOptions {
+  readonly layout: EmbeddedLayout;
+  readonly log: pino.Logger;
+  readonly binDir: string | undefined;
+}
+
+/**
+ * Keeps a server running on one cluster until stopped. A server somebody else started is adopted and
+ * left running at the end. It dies with its owner; then, as when our own server ends unasked, a new
+ * one is started. Socket and database stay the same, so clients only have to reconnect.
+ */
+export class Supervisor {
+  readonly #options: SupervisorOptions;
+  #serving: Serving | undefined;
+  #watch: NodeJS.Timeout | undefined;
+  #restart: Promise<void> | undefined;
+  #stopping = false;
+
+  constructor(options: SupervisorOptions) {
+    this.#options = options;
+  }
+
+  /** @throws UserError when there is no way to get a server */
+  async start(): Promise<{ readonly version: string; readonly adopted: boolean }> {
+    const serving = await this.#bringUp();
+    this.#serving = serving;
+    this.#watch = setInterval(() => this.#look(), WATCH_MS);
+    this.#watch.unref();
+    return { version: serving.version, adopted: serving.child === undefined };
+  }
+
+  /** Fast shutdown of our own server, then harder ones: at most about 5 s. */
+  async stop(): Promise<void> {
+    this.#stopping = true;
+    clearInterval(this.#watch);
+    await this.#restart;
+    await this.#serving?.child?.stop();
+    this.#serving = undefined;
+  }
+
+  async #bringUp(): Promise<Serving> {
+    const { layout } = this.#options;
+    const deadlineMs = performance.now() + READY_TIMEOUT_MS;
+    while (performance.now() < deadlineMs && !this.#stopping) {
+      if (runningPostmaster(layout.cluster) === undefined) {
+        const serving = await this.#startOwn(deadlineMs);
+        if (serving) return serving;
+      } else {
+        const version = await probeServer(layout);
+        if (version) return { version, child: undefined };
+      }
+      await sleep(POLL_MS);
+    }
+    throw new UserError(
+      ExitCode.cmdbUnreachable,
+      `the embedded CMDB in ${layout.dataDir} is not ready after ${READY_TIMEOUT_MS / 1000} s: see ${layout.log}`,
+    );
+  }
+
+  /** @returns undefined when somebody else was faster to start a server here */
+  async #startOwn(deadlineMs: number): Promise<Serving | undefined> {
+    const { layout, log, binDir } = this.#options;
+    const child = startPostmaster(layout, await prepareCluster(layout, { binDir, log }));
+    try {
+      while (child.isRunning() && performance.now() < deadlineMs && !this.#stopping) {
+        // The socket may be somebody else's: our child serves when the lock file names it.
+        if (runningPostmaster(layout.cluster) === child.pid) {
+          const version = await probeServer(layout);
+          if (version && child.isRunning()) return { version, child };
+        }
+        await sleep(POLL_MS);
+      }
+    } catch (error) {
+      await child.stop();
+      throw error;
+    }
+    if (child.isRunning()) {
+      await child.stop();
+      return undefined;
+    }
+    const how = await child.exited;
+    if (runningPostmaster(layout.cluster) !== undefined) return undefined;
+    throw new UserError(
+      ExitCode.cmdbUnreachable,
+      `the embedded CMDB in ${layout.dataDir} did not start (${how}): ${logTail(layout)}`,
+    );
+  }
+
+  #isServing(): boolean {
+    const child = this.#serving?.child;
+    if (child) return child.isRunning();
+    return runningPostmaster(this.#options.layout.cluster) !== undefined;
+  }
+
+  #look(): void {
+    this.#serving?.child?.trimLog();
+    if (this.#restart || this.#stopping || this.#isServing()) return;
+    this.#restart = this.#replace().finally(() => {
+      this.#restart = undefined;
+    });
+  }
+
+  async #replace(): Promise<void> {
+    const { log } = this.#options;
+    log.warn('the embedded CMDB has gone; starting it again');
+    for (let waitMs = 100; !this.#stopping; waitMs = Math.min(waitMs * 2, RESTART_BACKOFF_MAX_MS)) {
+      try {
+        this.#serving = await this.#bringUp();
+        log.info({ adopted: !this.#serving.child }, 'the embedded CMDB is back');
+        return;
+      } catch (error) {
+        log.error({ err: error }, `can't restart the embedded CMDB: ${describeError(error)}`);
+      }
+      await this.#pause(waitMs);
+    }
+  }
+
+  /** Sleeps, but not on once stopping. */
+  async #pause(waitMs: number): Promise<void> {
+    for (let leftMs = waitMs; leftMs > 0 && !this.#stopping; leftMs -= POLL_MS)
+      await sleep(POLL_MS);
+  }
+}

@@ -1,0 +1,134 @@
+import type pg from 'pg';
+import pino from 'pino';
+import { ExitCode, UserError } from '../common/exit-codes.ts';
+import { type CmdbConnection, connect } from './connection.ts';
+import { findEmbedded, startEmbedded } from './embedded/server.ts';
+import { describeError, sqlState } from './errors.ts';
+import type { CmdbLocation } from './location.ts';
+import { checkSchema, migrate } from './migrate.ts';
+import { BEGIN_READING } from './statements/begin-reading.ts';
+
+/** A connection for queries; {@link Reader.close} also ends a server started for it. */
+export interface Reader {
+  readonly client: pg.Client;
+  close(): Promise<void>;
+}
+
+export interface ReaderOptions {
+  readonly connectTimeoutMs?: number;
+  /** Where notes about an embedded server go; silent by default. */
+  readonly log?: pino.Logger;
+}
+
+const CONNECT_TIMEOUT_MS = 5_000;
+
+interface Reachable {
+  readonly config: pg.ClientConfig;
+  readonly display: string;
+  stop(): Promise<void>;
+}
+
+function isPresent(
+  location: CmdbLocation,
+): asserts location is Exclude<CmdbLocation, { kind: 'none' }> {
+  if (location.kind === 'none') {
+    throw new UserError(
+      ExitCode.usage,
+      '--cmdb none has nothing to ask: use a postgres:// URL or embedded',
+    );
+  }
+}
+
+function unreachable(display: string, error: unknown): UserError {
+  const state = sqlState(error);
+  const hint =
+    state === '3D000' ? '; create the database first (createdb)' : '; check --cmdb and the server';
+  return new UserError(
+    ExitCode.cmdbUnreachable,
+    `CMDB unreachable at ${display}: ${describeError(error)}${hint}`,
+    { cause: error },
+  );
+}
+
+async function withConnection<T>(
+  { config, display, stop }: Reachable,
+  timeoutMs: number,
+  use: (connection: CmdbConnection) => Promise<T>,
+): Promise<T> {
+  try {
+    const connection = await connect(config, { timeoutMs, applicationName: 'ttctl' }).catch(
+      (error: unknown) => {
+        throw unreachable(display, error);
+      },
+    );
+    try {
+      return await use(connection);
+    } catch (error) {
+      await connection.close();
+      throw error instanceof UserError ? error : unreachable(display, error);
+    }
+  } catch (error) {
+    await stop();
+    throw error;
+  }
+}
+
+/**
+ * Opens the CMDB for reading: read-only session in UTC, statements limited to 30 s. An embedded CMDB
+ * that nobody runs is started for as long as the reader is open.
+ * @throws UserError: cmdbUnreachable, after `connectTimeoutMs` at the latest; cmdbSchema when it is
+ *   not initialised, older or newer; usage for `none`
+ */
+export async function openReader(
+  location: CmdbLocation,
+  options: ReaderOptions = {},
+): Promise<Reader> {
+  isPresent(location);
+  const { connectTimeoutMs = CONNECT_TIMEOUT_MS, log = pino({ enabled: false }) } = options;
+  const target: Reachable =
+    location.kind === 'server'
+      ? { ...location, stop: async () => {} }
+      : await findEmbedded(location.dataDir, log).then(({ config, stop }) => ({
+          config,
+          stop,
+          display: `the embedded CMDB in ${location.dataDir}`,
+        }));
+  return await withConnection(target, connectTimeoutMs, async (connection) => {
+    const { client } = connection;
+    await client.query(BEGIN_READING);
+    await checkSchema(client);
+    const close = async () => {
+      await connection.close();
+      await target.stop();
+    };
+    return { client, close };
+  });
+}
+
+/**
+ * `ttctl init`: creates the embedded CMDB if that is meant and there is none, and brings the schema up
+ * to date.
+ * @returns the versions applied now; none when it was up to date
+ * @throws UserError as {@link openReader}, and when the schema may not be created
+ */
+export async function initCmdb(
+  location: CmdbLocation,
+  options: ReaderOptions = {},
+): Promise<number[]> {
+  isPresent(location);
+  const { connectTimeoutMs = CONNECT_TIMEOUT_MS, log = pino({ enabled: false }) } = options;
+  const target: Reachable =
+    location.kind === 'server'
+      ? { ...location, stop: async () => {} }
+      : await startEmbedded({ dataDir: location.dataDir, log }).then(({ config, stop }) => ({
+          config,
+          stop,
+          display: `the embedded CMDB in ${location.dataDir}`,
+        }));
+  return await withConnection(target, connectTimeoutMs, async (connection) => {
+    const applied = await migrate(connection.client);
+    await connection.close();
+    await target.stop();
+    return applied;
+  });
+}
