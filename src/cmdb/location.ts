@@ -46,6 +46,8 @@ const VARIABLES: Readonly<Record<ParameterName, string>> = {
   application_name: 'PGAPPNAME',
 };
 
+/** Where the agent keeps what it must not lose. */
+export const DEFAULT_DATA_DIR = '/var/lib/transtracer';
 /** libpq's default where Debian builds it. */
 const DEFAULT_SOCKET_DIRECTORY = '/var/run/postgresql';
 const DEFAULT_PORT = 5432;
@@ -197,18 +199,22 @@ function display(host: string, port: number, user: string, database: string): st
   return `postgres://${name}@${host.includes(':') ? `[${host}]` : host}:${port}/${path}`;
 }
 
+export interface CmdbQuestion {
+  /** Value of `--cmdb`: a `postgres://` URL, `embedded` or `none`. */
+  readonly cmdb: string | undefined;
+  readonly env: Environment;
+  /** Value of `--data-dir`, default {@link DEFAULT_DATA_DIR}. */
+  readonly dataDir?: string | undefined;
+}
+
 /**
  * Says where the CMDB is: the option, else `TTRACER_CMDB`, else libpq's `PG*` variables if they name a
  * server or database, else the embedded one. What a URL leaves open (the password, say) comes from
  * the `PG*` variables, as with libpq.
- * @param option value of `--cmdb`: a `postgres://` URL, `embedded` or `none`
  * @throws UserError (usage) naming the value and what is accepted
  */
-export function resolveCmdbLocation(
-  option: string | undefined,
-  env: Environment,
-  dataDir: string,
-): CmdbLocation {
+export function resolveCmdb(question: CmdbQuestion): CmdbLocation {
+  const { cmdb: option, env, dataDir = DEFAULT_DATA_DIR } = question;
   const fromVariables = environmentParameters(env);
   const given = option ?? (env['TTRACER_CMDB'] || undefined);
   if (given === undefined) {

@@ -2,7 +2,7 @@ import type pg from 'pg';
 import pino from 'pino';
 import { ExitCode, UserError } from '../common/exit-codes.ts';
 import { type CmdbConnection, connect } from './connection.ts';
-import { findEmbedded, startEmbedded } from './embedded/server.ts';
+import { type EmbeddedServer, findEmbedded, startEmbedded } from './embedded/server.ts';
 import { describeError, sqlState } from './errors.ts';
 import type { CmdbLocation } from './location.ts';
 import { checkSchema, migrate } from './migrate.ts';
@@ -28,17 +28,6 @@ interface Reachable {
   stop(): Promise<void>;
 }
 
-function isPresent(
-  location: CmdbLocation,
-): asserts location is Exclude<CmdbLocation, { kind: 'none' }> {
-  if (location.kind === 'none') {
-    throw new UserError(
-      ExitCode.usage,
-      '--cmdb none has nothing to ask: use a postgres:// URL or embedded',
-    );
-  }
-}
-
 function unreachable(display: string, error: unknown): UserError {
   const state = sqlState(error);
   const hint =
@@ -48,6 +37,25 @@ function unreachable(display: string, error: unknown): UserError {
     `CMDB unreachable at ${display}: ${describeError(error)}${hint}`,
     { cause: error },
   );
+}
+
+async function reach(
+  location: CmdbLocation,
+  embedded: (dataDir: string) => Promise<EmbeddedServer>,
+): Promise<Reachable> {
+  switch (location.kind) {
+    case 'none':
+      throw new UserError(
+        ExitCode.usage,
+        '--cmdb none has nothing to ask: use a postgres:// URL or embedded',
+      );
+    case 'server':
+      return { ...location, stop: async () => {} };
+    case 'embedded': {
+      const { config, stop } = await embedded(location.dataDir);
+      return { config, stop, display: `the embedded CMDB in ${location.dataDir}` };
+    }
+  }
 }
 
 async function withConnection<T>(
@@ -83,16 +91,8 @@ export async function openReader(
   location: CmdbLocation,
   options: ReaderOptions = {},
 ): Promise<Reader> {
-  isPresent(location);
   const { connectTimeoutMs = CONNECT_TIMEOUT_MS, log = pino({ enabled: false }) } = options;
-  const target: Reachable =
-    location.kind === 'server'
-      ? { ...location, stop: async () => {} }
-      : await findEmbedded(location.dataDir, log).then(({ config, stop }) => ({
-          config,
-          stop,
-          display: `the embedded CMDB in ${location.dataDir}`,
-        }));
+  const target = await reach(location, (dataDir) => findEmbedded(dataDir, log));
   return await withConnection(target, connectTimeoutMs, async (connection) => {
     const { client } = connection;
     await client.query(BEGIN_READING);
@@ -115,16 +115,8 @@ export async function initCmdb(
   location: CmdbLocation,
   options: ReaderOptions = {},
 ): Promise<number[]> {
-  isPresent(location);
   const { connectTimeoutMs = CONNECT_TIMEOUT_MS, log = pino({ enabled: false }) } = options;
-  const target: Reachable =
-    location.kind === 'server'
-      ? { ...location, stop: async () => {} }
-      : await startEmbedded({ dataDir: location.dataDir, log }).then(({ config, stop }) => ({
-          config,
-          stop,
-          display: `the embedded CMDB in ${location.dataDir}`,
-        }));
+  const target = await reach(location, (dataDir) => startEmbedded({ dataDir, log }));
   return await withConnection(target, connectTimeoutMs, async (connection) => {
     const applied = await migrate(connection.client);
     await connection.close();

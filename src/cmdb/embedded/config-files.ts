@@ -23,6 +23,7 @@ export function postgresqlConf(socketDir: string, major: number): string {
     jit: 'off',
     max_worker_processes: 2,
     max_parallel_workers: 0,
+    max_logical_replication_workers: 0,
     ...(major >= 18 ? { io_method: 'sync' } : {}),
     wal_level: 'minimal',
     max_wal_senders: 0,

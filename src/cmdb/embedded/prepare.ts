@@ -42,7 +42,7 @@ async function letThrough(
   log: pino.Logger,
 ): Promise<void> {
   if (!account.switchTo) return;
-  await chown(layout.home, account.uid, account.gid);
+  // Stays root's own, so that the account can't lay links for what root writes here.
   await chmod(layout.home, 0o755);
   const { mode } = statSync(layout.dataDir);
   if ((mode & 0o001) === 0) {
@@ -100,6 +100,8 @@ async function createCluster(
   const initdb = join(binaries.binDir, 'initdb');
   const options = [`--username=${ROLE}`, '--auth=peer', '--no-locale', '--encoding=UTF8'];
   try {
+    await mkdir(unfinished, { mode: 0o700 });
+    if (account.switchTo) await chown(unfinished, account.uid, account.gid);
     await runAs(account, [initdb, '-D', unfinished, ...options, '--no-instructions'], {
       timeoutMs: INITDB_TIMEOUT_MS,
     });
