@@ -1,0 +1,59 @@
+import createYargs from 'yargs';
+import { ExitCode, UserError } from '../common/exit-codes.ts';
+import type { Io } from './io.ts';
+import type { Argv } from './yargs-types.ts';
+
+/** What a command line asks for: text that answers it already (help), or work to be done. */
+export type Request =
+  | { readonly kind: 'print'; readonly text: string }
+  | { readonly kind: 'run'; readonly run: (io: Io) => Promise<number> };
+
+/** A parser that neither prints nor exits by itself, and speaks English whatever the locale. */
+export function baseParser(version: string): Argv {
+  return createYargs()
+    .scriptName('ttctl')
+    .version(version)
+    .detectLocale(false)
+    .locale('en')
+    .wrap(100)
+    .strict()
+    .exitProcess(false)
+    .showHelpOnFail(false)
+    .parserConfiguration({
+      'duplicate-arguments-array': false,
+      'dot-notation': false,
+      'boolean-negation': false,
+      'parse-numbers': false,
+      'parse-positional-numbers': false,
+    });
+}
+
+/** Parses, and gives what yargs would have printed. */
+export async function parseWith(
+  parser: Argv,
+  argv: readonly string[],
+  parsed: (args: unknown) => void = () => undefined,
+): Promise<string> {
+  const { failure, text } = await new Promise<{ failure: Error | undefined; text: string }>(
+    (resolve, reject) => {
+      const done = parser.parse([...argv], {}, (error, args, output) => {
+        parsed(args);
+        resolve({ failure: error ?? undefined, text: output });
+      });
+      Promise.resolve(done).catch(reject);
+    },
+  );
+  if (failure === undefined) return text;
+  if (failure instanceof UserError) throw failure;
+  throw new UserError(ExitCode.usage, `${oneLine(failure.message)}; see ttctl --help`, {
+    cause: failure,
+  });
+}
+
+function oneLine(text: string): string {
+  return text
+    .split('\n')
+    .map((line) => line.trim())
+    .filter((line) => line !== '')
+    .join(' ');
+}
