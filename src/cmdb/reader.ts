@@ -1,7 +1,7 @@
 import type pg from 'pg';
 import pino from 'pino';
 import { ExitCode, UserError } from '../common/exit-codes.ts';
-import { type CmdbConnection, connect } from './connection.ts';
+import { type CmdbConnection, connect, withTimeout } from './connection.ts';
 import { type EmbeddedServer, findEmbedded, startEmbedded } from './embedded/server.ts';
 import { describeError, sqlState } from './errors.ts';
 import type { CmdbLocation } from './location.ts';
@@ -21,6 +21,8 @@ export interface ReaderOptions {
 }
 
 const CONNECT_TIMEOUT_MS = 5_000;
+/** For the first queries of a connection that took nearly all the time there is. */
+const MIN_CHECK_MS = 500;
 
 interface Reachable {
   readonly config: pg.ClientConfig;
@@ -81,6 +83,11 @@ async function withConnection<T>(
   }
 }
 
+async function prepareSession(client: pg.Client): Promise<void> {
+  await client.query(BEGIN_READING);
+  await checkSchema(client);
+}
+
 /**
  * Opens the CMDB for reading: read-only session in UTC, statements limited to 30 s. An embedded CMDB
  * that nobody runs is started for as long as the reader is open.
@@ -93,10 +100,13 @@ export async function openReader(
 ): Promise<Reader> {
   const { connectTimeoutMs = CONNECT_TIMEOUT_MS, log = pino({ enabled: false }) } = options;
   const target = await reach(location, (dataDir) => findEmbedded(dataDir, log));
+  const startedMs = performance.now();
   return await withConnection(target, connectTimeoutMs, async (connection) => {
     const { client } = connection;
-    await client.query(BEGIN_READING);
-    await checkSchema(client);
+    const leftMs = Math.max(MIN_CHECK_MS, connectTimeoutMs - (performance.now() - startedMs));
+    await withTimeout(prepareSession(client), leftMs, () =>
+      connection.cut(new Error(`no answer within ${connectTimeoutMs / 1000} s`)),
+    );
     const close = async () => {
       await connection.close();
       await target.stop();
