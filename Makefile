@@ -71,7 +71,7 @@ setup-build setup-check setup-test: setup-%:
 
 # Without root the matrix is skipped, and says why.
 setup-kernels:
-	@if [ "$$(id -u)" = 0 ]; then sh test/kernels/setup.sh; fi
+	@if [ "$$(id -u)" = 0 ] && [ -f test/kernels/setup.sh ]; then sh test/kernels/setup.sh; fi
 
 node-version:
 	@$(NODE) -e '$(CHECK_NODE)'
