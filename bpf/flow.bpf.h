@@ -1,0 +1,191 @@
+/* SPDX-License-Identifier: (MIT OR GPL-2.0) */
+/* From a socket to the flow it belongs to, and counting there. */
+#ifndef FLOW_BPF_H
+#define FLOW_BPF_H
+
+#include <bpf/bpf_endian.h>
+
+#include "identity.bpf.h"
+
+/* Set by the helper before load. */
+const volatile __u32 only_netns = 0; /* trace just this namespace; 0: all */
+
+/* struct tcp_sock begins with its struct sock (include/linux/tcp.h). */
+#define TCP_READ(sk, field) BPF_CORE_READ((struct tcp_sock *)(sk), field)
+
+static __always_inline void map_ipv4(__u8 *out, __be32 address)
+{
+	__builtin_memset(out, 0, 10);
+	out[10] = 0xff;
+	out[11] = 0xff;
+	__builtin_memcpy(out + 12, &address, sizeof(address));
+}
+
+static __always_inline void read_local(struct sock *sk, __u8 *out)
+{
+	if (BPF_CORE_READ(sk, __sk_common.skc_family) == AF_INET)
+		map_ipv4(out, BPF_CORE_READ(sk, __sk_common.skc_rcv_saddr));
+	else
+		BPF_CORE_READ_INTO(out, sk, __sk_common.skc_v6_rcv_saddr.in6_u.u6_addr8);
+}
+
+static __always_inline void read_peer(struct sock *sk, __u8 *out)
+{
+	if (BPF_CORE_READ(sk, __sk_common.skc_family) == AF_INET)
+		map_ipv4(out, BPF_CORE_READ(sk, __sk_common.skc_daddr));
+	else
+		BPF_CORE_READ_INTO(out, sk, __sk_common.skc_v6_daddr.in6_u.u6_addr8);
+}
+
+/* inet_sport outlives the unhashing of the socket, skc_num does not. */
+static __always_inline __u16 local_port(struct sock *sk)
+{
+	return bpf_ntohs(BPF_CORE_READ((struct inet_sock *)sk, inet_sport));
+}
+
+static __always_inline __u16 peer_port(struct sock *sk)
+{
+	return bpf_ntohs(BPF_CORE_READ(sk, __sk_common.skc_dport));
+}
+
+static __always_inline __u32 netns_of(struct sock *sk)
+{
+	return BPF_CORE_READ(sk, __sk_common.skc_net.net, ns.inum);
+}
+
+static __always_inline bool is_traced(struct sock *sk)
+{
+	__u16 family = BPF_CORE_READ(sk, __sk_common.skc_family);
+
+	if (family != AF_INET && family != AF_INET6)
+		return false;
+	if (BPF_CORE_READ(sk, sk_protocol) != IPPROTO_TCP)
+		return false;
+	return !only_netns || netns_of(sk) == only_netns;
+}
+
+/* The key but for its owner. */
+static __always_inline void read_key(struct sock *sk, __u8 direction, struct tt_flow_key *key)
+{
+	__builtin_memset(key, 0, sizeof(*key));
+	key->netns = netns_of(sk);
+	key->direction = direction;
+	key->service_port = direction == TT_ACTIVE ? peer_port(sk) : local_port(sk);
+	read_local(sk, key->local);
+	read_peer(sk, key->peer);
+}
+
+/* The counts of a flow since the last drain; NULL, and counted as lost, when the map is full. */
+static __always_inline struct tt_flow_counts *counts_of(const struct tt_flow_key *key)
+{
+	struct tt_flow_counts fresh = {}, *counts;
+	__u64 now = bpf_ktime_get_boot_ns();
+	__u32 zero = 0;
+	void *current = bpf_map_lookup_elem(&flows, &zero);
+
+	if (!current)
+		return NULL;
+	counts = bpf_map_lookup_elem(current, key);
+	if (!counts) {
+		fresh.first_ns = now;
+		bpf_map_update_elem(current, key, &fresh, BPF_NOEXIST);
+		counts = bpf_map_lookup_elem(current, key);
+		if (!counts) {
+			TT_COUNT(flows_full, 1);
+			return NULL;
+		}
+	}
+	counts->last_ns = now;
+	return counts;
+}
+
+#define TT_BUMP(key, field, n)                                                \
+	do {                                                                  \
+		struct tt_flow_counts *c_ = counts_of(key);                   \
+		if (c_)                                                       \
+			__sync_fetch_and_add(&c_->field, (n));                \
+	} while (0)
+
+/*
+ * Tells user space at once who is behind a flow that was not announced before. A full ring leaves
+ * the flow unannounced, so that its next connection tries again.
+ */
+static __always_inline void announce(struct task_struct *task, const struct tt_flow_key *key)
+{
+	struct tt_first_frame *first;
+	__u8 one = 1;
+
+	if (bpf_map_lookup_elem(&announced, key))
+		return;
+	first = bpf_ringbuf_reserve(&ring, sizeof(*first), 0);
+	if (!first) {
+		TT_COUNT(ring_lost, 1);
+		return;
+	}
+	first->frame.length = sizeof(*first);
+	first->frame.type = TT_FRAME_FIRST;
+	first->frame.flags = 0;
+	first->boot_ns = bpf_ktime_get_boot_ns();
+	first->key = *key;
+	read_identity(task, &first->identity);
+	bpf_ringbuf_submit(first, 0);
+	bpf_map_update_elem(&announced, key, &one, BPF_ANY);
+}
+
+/*
+ * Adds what a socket moved since it was last reported. A FIN occupies one sequence number that
+ * bytes_received counts (tcp_rcv_nxt_update); SOCK_DONE tells that one came.
+ */
+static __always_inline void count_bytes(struct sock *sk, struct tt_socket *socket)
+{
+	__u64 sent = TCP_READ(sk, bytes_sent) - TCP_READ(sk, bytes_retrans);
+	__u64 received = TCP_READ(sk, bytes_received);
+	__u32 retransmits = TCP_READ(sk, total_retrans);
+	struct tt_flow_counts *counts;
+
+	if (received && (BPF_CORE_READ(sk, __sk_common.skc_flags) & (1UL << SOCK_DONE)))
+		received--;
+	if (sent <= socket->bytes_sent && received <= socket->bytes_received &&
+	    retransmits <= socket->retransmits)
+		return;
+	counts = counts_of(&socket->key);
+	if (!counts)
+		return;
+	__sync_fetch_and_add(&counts->bytes_sent, sent - socket->bytes_sent);
+	__sync_fetch_and_add(&counts->bytes_received, received - socket->bytes_received);
+	__sync_fetch_and_add(&counts->retransmits, retransmits - socket->retransmits);
+	socket->bytes_sent = sent;
+	socket->bytes_received = received;
+	socket->retransmits = retransmits;
+}
+
+static __always_inline void keep_socket(struct sock *sk, const struct tt_socket *socket)
+{
+	__u64 id = (__u64)sk;
+
+	if (bpf_map_update_elem(&sockets, &id, socket, BPF_ANY))
+		TT_COUNT(sockets_full, 1);
+}
+
+/* An active open begins in the task that will own it; later steps run wherever packets arrive. */
+static __always_inline void begin_active(struct sock *sk, struct task_struct *task)
+{
+	struct tt_socket socket = { .phase = TT_CONNECTING };
+
+	read_key(sk, TT_ACTIVE, &socket.key);
+	read_owner(task, &socket.key);
+	keep_socket(sk, &socket);
+	announce(task, &socket.key);
+}
+
+/* The owner of a passive socket is known: from now on it counts. */
+static __always_inline void resolve_passive(struct task_struct *task, struct tt_socket *socket)
+{
+	read_owner(task, &socket->key);
+	socket->phase = TT_COUNTED;
+	announce(task, &socket->key);
+	TT_BUMP(&socket->key, opened, 1);
+	TT_COUNT(pending_resolved, 1);
+}
+
+#endif /* FLOW_BPF_H */

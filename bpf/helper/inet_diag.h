@@ -1,0 +1,56 @@
+/* SPDX-License-Identifier: MIT */
+/* The kernel's TCP sockets over netlink: dumps and destroy notices (net/ipv4/inet_diag.c). */
+#ifndef INET_DIAG_H
+#define INET_DIAG_H
+
+#include "helper.h"
+
+/* enum of include/net/tcp_states.h */
+enum tcp_state {
+	STATE_ESTABLISHED = 1,
+	STATE_SYN_SENT = 2,
+	STATE_SYN_RECV = 3,
+	STATE_TIME_WAIT = 6,
+	STATE_CLOSE = 7,
+	STATE_LISTEN = 10,
+};
+
+/* One socket as netlink tells it. Byte counts are 0 where the kernel's tcp_info is too short. */
+struct diag_socket {
+	uint64_t cookie;
+	uint8_t local[16]; /* IPv4 mapped, as everywhere */
+	uint8_t peer[16];
+	uint16_t local_port;
+	uint16_t peer_port;
+	uint8_t state;
+	uint32_t inode; /* 0: no file (TIME_WAIT, destroyed) */
+	uint64_t bytes_sent; /* payload, without retransmissions */
+	uint64_t bytes_received;
+	uint64_t bytes_acked; /* counts the SYN of an active open, and the FIN */
+	uint32_t retransmits;
+	uint32_t unacked; /* segments in flight */
+	uint32_t segments_in;
+	bool has_bytes_sent; /* since Linux 4.19 */
+};
+
+typedef void diag_visit(const struct diag_socket *socket, void *arg);
+
+/* A socket that dumps, in the calling thread's network namespace; -1 and errno on failure. */
+int diag_open(void);
+/* The same for destroy notices; nonblocking. -1 with errno where the kernel has none (before 4.2). */
+int diag_open_notices(void);
+
+/*
+ * Visits each TCP socket of both families in one of the states (a bit mask), IPv6 first; within a
+ * family listening sockets come first. Returns 0, or an errno; EINTR: the dump was disturbed and
+ * may have missed some.
+ */
+int diag_dump(int fd, uint32_t states, diag_visit *visit, void *arg);
+
+/*
+ * Visits each destroyed socket whose notice has arrived. Returns 0, or ENOBUFS when the kernel had
+ * to drop some.
+ */
+int diag_read_notices(int fd, diag_visit *visit, void *arg);
+
+#endif

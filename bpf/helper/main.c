@@ -1,0 +1,230 @@
+// SPDX-License-Identifier: MIT
+/*
+ * ttracer-helper: the one privileged process that looks into the kernel. Climbs the attach ladder,
+ * says HELLO, then answers requests from stdin with frames on stdout (transtracer.h) until stdin
+ * ends. See options.c for its arguments; they are for the agent and for doctor, not for people.
+ */
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/prctl.h>
+#include <sys/signalfd.h>
+#include <sys/utsname.h>
+#include <unistd.h>
+
+#include "frames.h"
+#include "ladder.h"
+#include "libbpf_log.h"
+#include "options.h"
+#include "poll.h"
+#include "probe.h"
+
+/* Either stream or poll is set. */
+struct helper {
+	struct stream *stream;
+	struct poll *poll;
+	int rung;
+	int signal_fd;
+};
+
+static int epoll_fd = -1;
+
+static void watch(int fd, bool on)
+{
+	struct epoll_event event = { .events = EPOLLIN, .data.fd = fd };
+
+	if (epoll_ctl(epoll_fd, on ? EPOLL_CTL_ADD : EPOLL_CTL_DEL, fd, &event))
+		die("cannot watch a descriptor: %s", strerror(errno));
+}
+
+static void write_rung(int rung, int error, const char *text, void *arg)
+{
+	struct tt_rung_frame frame = { .frame = FRAME(TT_FRAME_RUNG, struct tt_rung_frame, 0),
+				       .rung = (uint32_t)rung,
+				       .error = error };
+
+	(void)arg;
+	snprintf(frame.text, sizeof(frame.text), "%s", text);
+	frames_write(&frame);
+}
+
+static void write_hello(const struct helper *helper, const struct options *options)
+{
+	struct tt_hello hello = {
+		.frame = FRAME(TT_FRAME_HELLO, struct tt_hello, 0),
+		.abi_version = TT_ABI_VERSION,
+		.rung = (uint32_t)helper->rung,
+		.boot_ns = boot_ns(),
+		.wall_ns = wall_ns(),
+		.pid = (uint32_t)getpid(),
+		.netns = own_netns(),
+		.flow_frame_size = sizeof(struct tt_flow_frame),
+		.first_frame_size = sizeof(struct tt_first_frame),
+		.listen_frame_size = sizeof(struct tt_listen_frame),
+		.stats_frame_size = sizeof(struct tt_stats_frame),
+		.done_frame_size = sizeof(struct tt_done_frame),
+	};
+	struct utsname name;
+
+	if (helper->poll && poll_has_notices(helper->poll))
+		hello.features |= TT_FEATURE_DESTROY_NOTICES;
+	if (!options->own_netns)
+		hello.features |= TT_FEATURE_ALL_NETNS;
+	if (!uname(&name))
+		snprintf(hello.release, sizeof(hello.release), "%.63s", name.release);
+	frames_write(&hello);
+}
+
+static void write_stats(struct helper *helper)
+{
+	struct tt_stats_frame stats = { .frame = FRAME(TT_FRAME_STATS, struct tt_stats_frame, 0) };
+
+	if (helper->stream)
+		stream_stats(helper->stream, &stats);
+	else
+		poll_stats(helper->poll, &stats);
+	frames_write(&stats);
+}
+
+static void answer_stream(struct stream *stream, bool snapshot, struct tt_done_frame *done)
+{
+	struct stream_result result = {};
+
+	if (snapshot || stream_has_pending(stream))
+		stream_reconcile(stream, &result);
+	stream_drain(stream);
+	done->sockets = result.sockets;
+	if (result.reconciled)
+		done->frame.flags |= TT_DONE_SNAPSHOT;
+	if (result.partial)
+		done->frame.flags |= TT_DONE_PARTIAL;
+}
+
+static void answer_poll(struct poll *poll, bool snapshot, bool owners, struct tt_done_frame *done)
+{
+	struct poll_result result = {};
+
+	if (snapshot) {
+		poll_snapshot(poll, owners, &result);
+		done->frame.flags |= TT_DONE_SNAPSHOT;
+	}
+	if (result.partial)
+		done->frame.flags |= TT_DONE_PARTIAL;
+	poll_drain(poll);
+	done->sockets = result.sockets;
+	done->namespaces = result.namespaces;
+}
+
+static void answer(const struct tt_request *request, void *arg)
+{
+	struct helper *helper = arg;
+	struct tt_done_frame done = { .frame = FRAME(TT_FRAME_DONE, struct tt_done_frame, 0),
+				      .request_id = request->request_id };
+	bool snapshot = request->frame.type == TT_REQUEST_SNAPSHOT;
+
+	if (!snapshot && request->frame.type != TT_REQUEST_DRAIN)
+		die("unknown request: type %u", request->frame.type);
+	if (helper->stream)
+		answer_stream(helper->stream, snapshot, &done);
+	else
+		answer_poll(helper->poll, snapshot, request->frame.flags & TT_SNAPSHOT_OWNERS,
+			    &done);
+	write_stats(helper);
+	done.boot_ns = boot_ns();
+	done.wall_ns = wall_ns();
+	frames_write(&done);
+}
+
+static int open_signals(void)
+{
+	sigset_t ends;
+
+	signal(SIGPIPE, SIG_IGN); /* a write then says EPIPE */
+	sigemptyset(&ends);
+	sigaddset(&ends, SIGTERM);
+	sigaddset(&ends, SIGINT);
+	sigprocmask(SIG_BLOCK, &ends, NULL);
+	return signalfd(-1, &ends, SFD_CLOEXEC | SFD_NONBLOCK);
+}
+
+static void serve(struct helper *helper)
+{
+	struct epoll_event events[16];
+
+	for (;;) {
+		int n = epoll_wait(epoll_fd, events, 16, -1);
+
+		if (n < 0 && errno != EINTR)
+			die("cannot wait: %s", strerror(errno));
+		for (int i = 0; i < n; i++) {
+			int fd = events[i].data.fd;
+
+			if (fd == helper->signal_fd)
+				return;
+			if (fd == STDIN_FILENO) {
+				if (!frames_read_requests(answer, helper))
+					return;
+			} else if (helper->stream) {
+				stream_read(helper->stream);
+			} else {
+				poll_read_notices(helper->poll, fd);
+			}
+		}
+		frames_flush();
+	}
+}
+
+static bool start_stream(struct helper *helper, const struct options *options)
+{
+	if (options->mode == MODE_POLL)
+		return false;
+	helper->stream = ladder_climb(options, &helper->rung, write_rung, NULL);
+	if (helper->stream)
+		watch(stream_fd(helper->stream), true);
+	return helper->stream;
+}
+
+static bool start_poll(struct helper *helper, const struct options *options)
+{
+	char text[TT_TEXT_SIZE] = "";
+
+	/* A rung that was asked for by name is not silently replaced. */
+	if (options->mode == MODE_STREAM || options->attach >= 0)
+		return false;
+	helper->rung = TT_RUNG_POLL;
+	helper->poll = poll_open(options, watch, text);
+	write_rung(TT_RUNG_POLL, helper->poll ? 0 : ENOTSUP, text, NULL);
+	return helper->poll;
+}
+
+int main(int argc, char **argv)
+{
+	struct helper helper = {};
+	struct options options;
+
+	if (!options_parse(argc, argv, &options))
+		return EXIT_USAGE;
+	libbpf_log_install(options.verbose);
+	if (options.probe)
+		return probe(&options);
+	/* The end of stdin tells too, but not while a write to stdout blocks. */
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	epoll_fd = epoll_create1(EPOLL_CLOEXEC);
+	helper.signal_fd = open_signals();
+	if (epoll_fd < 0 || helper.signal_fd < 0)
+		die("cannot start: %s", strerror(errno));
+	if (!start_stream(&helper, &options) && !start_poll(&helper, &options)) {
+		frames_flush();
+		return EXIT_UNSUPPORTED;
+	}
+	write_hello(&helper, &options);
+	frames_flush();
+	watch(helper.signal_fd, true);
+	watch(STDIN_FILENO, true);
+	serve(&helper);
+	stream_close(helper.stream);
+	return EXIT_OK;
+}

@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: MIT */
+/* The network namespaces of this host, each with its netlink sockets. */
+#ifndef NETNS_H
+#define NETNS_H
+
+#include "table.h"
+#include "helper.h"
+
+struct netns {
+	uint32_t inum; /* key */
+	int diag_fd;
+	int notice_fd; /* -1: no destroy notices here */
+	uint32_t scan; /* last scan that found it in use */
+	bool dumped; /* a snapshot of it has been taken */
+};
+
+struct namespaces {
+	struct table table; /* of struct netns */
+	bool own_only;
+	uint32_t scan;
+	uint64_t failed; /* namespaces that could not be entered, in all */
+	/* Told of every notice socket that was opened or is about to be closed. */
+	void (*on_notice_fd)(const struct netns *netns, bool opened, void *arg);
+	void *arg;
+};
+
+void namespaces_init(struct namespaces *namespaces, bool own_only);
+/*
+ * Finds namespaces by /proc/PID/ns/net and the mounts under /run/netns, opens sockets in new ones
+ * and closes those of namespaces nobody uses any more: an open socket alone would keep one alive.
+ */
+void namespaces_scan(struct namespaces *namespaces);
+
+#endif

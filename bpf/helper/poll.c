@@ -1,0 +1,462 @@
+// SPDX-License-Identifier: MIT
+#include "poll.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "accumulate.h"
+#include "inet_diag.h"
+#include "listeners.h"
+#include "netns.h"
+#include "owners.h"
+
+#define NANOSECONDS 1000000000ull
+/* A socket that is reset keeps its descriptor, and its notice waits, until its owner closes it. */
+#define TOMBSTONE_NS (600 * NANOSECONDS)
+/* Notices judged at the latest when this many have gathered. */
+#define MAX_UNJUDGED 65536
+
+struct live_key {
+	uint64_t cookie;
+	uint64_t netns; /* cookies are unique within a namespace only, before Linux 5.3 or so */
+};
+
+/* A socket that a snapshot has shown. */
+struct live {
+	struct live_key key;
+	struct tt_flow_key flow;
+	uint64_t bytes_sent; /* reported so far */
+	uint64_t bytes_received;
+	uint32_t retransmits;
+	uint32_t snapshot; /* the last one that showed it */
+	uint64_t gone_ns; /* tombstone: missed by a snapshot, reported closed, notice still to come */
+	bool connecting; /* no answer yet: not reported */
+};
+
+/* A socket met for the first time, or a notice, until all listeners are known. */
+struct sighting {
+	uint32_t netns;
+	uint64_t seen_ns;
+	struct diag_socket socket;
+};
+
+struct sightings {
+	struct sighting *items;
+	size_t count, capacity;
+};
+
+struct poll {
+	struct namespaces namespaces;
+	struct listeners listeners;
+	struct owners owners;
+	struct accumulator counted;
+	struct table live; /* of struct live */
+	struct sightings fresh; /* sockets new in the current snapshot */
+	struct sightings notices; /* of sockets that no snapshot showed */
+	struct netns *dumping;
+	void (*watch)(int fd, bool on);
+	bool count_time_wait;
+	bool any_notices;
+	uint32_t snapshot;
+	uint32_t sockets;
+	uint64_t notices_lost;
+};
+
+static void remember(struct sightings *sightings, uint32_t netns, const struct diag_socket *socket)
+{
+	if (sightings->count == sightings->capacity) {
+		sightings->capacity = sightings->capacity ? sightings->capacity * 2 : 256;
+		sightings->items = realloc(sightings->items,
+					   sightings->capacity * sizeof(*sightings->items));
+		if (!sightings->items)
+			die("out of memory");
+	}
+	sightings->items[sightings->count++] = (struct sighting){ netns, boot_ns(), *socket };
+}
+
+/* ---- which flow a socket belongs to ---- */
+
+/*
+ * Sequence numbers that were acknowledged beyond the payload: the SYN of an active open and the FIN.
+ * -1 where it cannot be told.
+ */
+static int beyond_payload(const struct diag_socket *socket)
+{
+	if (!socket->has_bytes_sent || socket->unacked)
+		return -1;
+	return (int)(socket->bytes_acked - socket->bytes_sent);
+}
+
+/*
+ * The LISTEN set decides (paper, figure 4). Where nobody listens any more, an open socket that had
+ * nothing but payload acknowledged never sent a SYN.
+ */
+static enum tt_direction direction_of(const struct poll *poll, const struct sighting *sighting)
+{
+	const struct diag_socket *socket = &sighting->socket;
+
+	if (listeners_has(&poll->listeners, sighting->netns, socket->local, socket->local_port))
+		return TT_PASSIVE;
+	if (beyond_payload(socket) == 0 && socket->state != STATE_SYN_SENT && socket->segments_in)
+		return TT_PASSIVE;
+	return poll->listeners.complete || beyond_payload(socket) > 1 ? TT_ACTIVE :
+									TT_DIRECTION_UNKNOWN;
+}
+
+static struct tt_flow_key flow_of(const struct sighting *sighting, enum tt_direction direction,
+				  const struct owner *owner)
+{
+	const struct diag_socket *socket = &sighting->socket;
+	struct tt_flow_key key = {
+		.start_ns = owner ? owner->start_ns : 0,
+		.tgid = owner ? owner->tgid : 0,
+		.netns = sighting->netns,
+		.service_port = direction == TT_PASSIVE ? socket->local_port : socket->peer_port,
+		.direction = (uint8_t)direction,
+	};
+
+	memcpy(key.local, socket->local, sizeof(key.local));
+	memcpy(key.peer, socket->peer, sizeof(key.peer));
+	return key;
+}
+
+/* ---- counting ---- */
+
+/* What the socket moved since it was last reported; live is brought up to date. */
+static void add_bytes(struct tt_flow_counts *counts, struct live *live,
+		      const struct diag_socket *socket)
+{
+	if (socket->bytes_sent > live->bytes_sent)
+		counts->bytes_sent = socket->bytes_sent - live->bytes_sent;
+	if (socket->bytes_received > live->bytes_received)
+		counts->bytes_received = socket->bytes_received - live->bytes_received;
+	if (socket->retransmits > live->retransmits)
+		counts->retransmits = socket->retransmits - live->retransmits;
+	live->bytes_sent += counts->bytes_sent;
+	live->bytes_received += counts->bytes_received;
+	live->retransmits += counts->retransmits;
+}
+
+static struct tt_flow_counts counts_at(uint64_t ns)
+{
+	return (struct tt_flow_counts){ .first_ns = ns, .last_ns = ns };
+}
+
+/* An answer to the SYN was a reset if there was any; else retransmissions tell that none came. */
+static void count_failure(struct tt_flow_counts *counts, const struct diag_socket *socket)
+{
+	if (socket->segments_in)
+		counts->refused++;
+	else if (socket->retransmits)
+		counts->timed_out++;
+	else
+		counts->failed_other++;
+}
+
+static bool was_established(const struct diag_socket *socket)
+{
+	return socket->bytes_acked || socket->bytes_received;
+}
+
+/* ---- snapshots ---- */
+
+static void see_again(struct poll *poll, struct live *live, const struct diag_socket *socket)
+{
+	struct tt_flow_counts counts = counts_at(boot_ns());
+
+	live->snapshot = poll->snapshot;
+	if (live->connecting) {
+		if (socket->state == STATE_SYN_SENT)
+			return;
+		live->connecting = false;
+		counts.opened = 1;
+	}
+	add_bytes(&counts, live, socket);
+	if (counts.opened || counts.bytes_sent || counts.bytes_received || counts.retransmits)
+		accumulator_add(&poll->counted, &live->flow, TT_BY_SNAPSHOT, &counts);
+}
+
+static void visit_dumped(const struct diag_socket *socket, void *arg)
+{
+	struct poll *poll = arg;
+	struct live_key key = { socket->cookie, poll->dumping->inum };
+	struct live *live;
+
+	if (socket->state == STATE_LISTEN) {
+		listeners_note(&poll->listeners, poll->dumping->inum, socket);
+		return;
+	}
+	poll->sockets++;
+	live = socket->state == STATE_TIME_WAIT ? NULL : table_find(&poll->live, &key);
+	if (live && !live->gone_ns)
+		see_again(poll, live, socket);
+	else if (!live)
+		remember(&poll->fresh, poll->dumping->inum, socket);
+}
+
+static uint32_t wanted_states(const struct poll *poll, const struct netns *netns)
+{
+	uint32_t states = ~(1u << STATE_CLOSE | 1u << STATE_SYN_RECV | 1u << STATE_TIME_WAIT);
+
+	/* TIME_WAIT tells of connections that no notice will tell of: those closed before we came,
+	 * and all where the kernel has no notices. */
+	if (poll->count_time_wait && !netns->dumped)
+		states |= 1u << STATE_TIME_WAIT;
+	return states;
+}
+
+static bool dump_all(struct poll *poll)
+{
+	struct netns *netns;
+	bool complete = true;
+	size_t i = 0;
+
+	while ((netns = table_next(&poll->namespaces.table, &i))) {
+		int error;
+
+		if (netns->diag_fd < 0) {
+			complete = false;
+			continue;
+		}
+		poll->dumping = netns;
+		error = diag_dump(netns->diag_fd, wanted_states(poll, netns), visit_dumped, poll);
+		if (error) {
+			warn("the dump of network namespace %u is not complete: %s", netns->inum,
+			     strerror(error));
+			complete = false;
+		}
+		/* Only now: notices of sockets closed before the first snapshot mean nothing to it. */
+		if (!netns->dumped && netns->notice_fd >= 0) {
+			poll->watch(netns->notice_fd, true);
+			poll->any_notices = true;
+		}
+		netns->dumped = true;
+	}
+	return complete;
+}
+
+/*
+ * A socket without a file is in an accept queue, closed by its owner, or the kernel's own. The first
+ * two will be counted by their notices; the kernel's own are counted now.
+ */
+static bool is_counted_later(const struct poll *poll, const struct diag_socket *socket,
+			     enum tt_direction direction)
+{
+	return poll->any_notices && !socket->inode &&
+	       (direction != TT_ACTIVE || socket->state != STATE_ESTABLISHED);
+}
+
+static void count_fresh(struct poll *poll, const struct sighting *sighting)
+{
+	const struct diag_socket *socket = &sighting->socket;
+	enum tt_direction direction = direction_of(poll, sighting);
+	struct tt_flow_counts counts = counts_at(sighting->seen_ns);
+	struct live_key key = { socket->cookie, sighting->netns };
+	struct tt_flow_key flow =
+		flow_of(sighting, direction, owners_of(&poll->owners, socket->inode));
+	struct live *live;
+
+	counts.found = 1;
+	if (socket->state == STATE_TIME_WAIT) {
+		counts.closed = 1;
+		accumulator_add(&poll->counted, &flow, TT_BY_SNAPSHOT, &counts);
+		return;
+	}
+	if (is_counted_later(poll, socket, direction))
+		return;
+	live = table_insert(&poll->live, &key, NULL);
+	live->flow = flow;
+	live->snapshot = poll->snapshot;
+	live->connecting = socket->state == STATE_SYN_SENT;
+	if (live->connecting)
+		return;
+	add_bytes(&counts, live, socket);
+	accumulator_add(&poll->counted, &flow, TT_BY_SNAPSHOT, &counts);
+}
+
+static void resolve_fresh(struct poll *poll)
+{
+	for (size_t i = 0; i < poll->fresh.count; i++)
+		owners_want(&poll->owners, poll->fresh.items[i].socket.inode);
+	owners_resolve(&poll->owners);
+	for (size_t i = 0; i < poll->fresh.count; i++)
+		count_fresh(poll, &poll->fresh.items[i]);
+	owners_forget(&poll->owners);
+	poll->fresh.count = 0;
+}
+
+/* Sockets that the snapshot no longer shows are closed; their notices may still be under way. */
+static bool bury(void *entry, void *arg)
+{
+	struct poll *poll = arg;
+	struct live *live = entry;
+	uint64_t now = boot_ns();
+	struct tt_flow_counts counts = counts_at(now);
+
+	if (live->snapshot == poll->snapshot)
+		return false;
+	if (live->gone_ns)
+		return now - live->gone_ns > TOMBSTONE_NS;
+	if (!live->connecting) {
+		counts.closed = 1;
+		accumulator_add(&poll->counted, &live->flow, TT_BY_SNAPSHOT, &counts);
+	}
+	live->gone_ns = now;
+	/* How a connect failed only its notice tells. */
+	return !poll->any_notices;
+}
+
+static void judge_notices(struct poll *poll);
+
+void poll_snapshot(struct poll *poll, bool all_owners, struct poll_result *result)
+{
+	bool complete;
+
+	poll->snapshot++;
+	poll->sockets = 0;
+	namespaces_scan(&poll->namespaces);
+	listeners_begin(&poll->listeners);
+	complete = dump_all(poll);
+	poll->listeners.complete = complete;
+	resolve_fresh(poll);
+	judge_notices(poll);
+	listeners_end(&poll->listeners, complete);
+	if (complete)
+		table_sweep(&poll->live, bury, poll);
+	if (all_owners || poll->listeners.has_new)
+		listeners_find_owners(&poll->listeners, &poll->owners);
+	listeners_write(&poll->listeners);
+	*result = (struct poll_result){ .sockets = poll->sockets,
+					.namespaces = (uint32_t)poll->namespaces.table.count,
+					.partial = !complete };
+}
+
+/* ---- notices ---- */
+
+static void close_live(struct poll *poll, struct live *live, const struct diag_socket *socket)
+{
+	struct tt_flow_counts counts = counts_at(boot_ns());
+
+	if (live->connecting && !was_established(socket)) {
+		count_failure(&counts, socket);
+	} else {
+		counts.opened = live->connecting;
+		counts.closed = !live->gone_ns;
+		add_bytes(&counts, live, socket);
+	}
+	accumulator_add(&poll->counted, &live->flow,
+			live->connecting ? TT_BY_DESTROY : TT_BY_SNAPSHOT, &counts);
+	table_delete(&poll->live, &live->key);
+}
+
+static void visit_notice(const struct diag_socket *socket, void *arg)
+{
+	struct poll *poll = arg;
+	struct live_key key = { socket->cookie, poll->dumping->inum };
+	struct live *live = table_find(&poll->live, &key);
+
+	if (live)
+		close_live(poll, live, socket);
+	else if (!socket->peer_port)
+		listeners_note_destroyed(&poll->listeners, poll->dumping->inum, socket);
+	else
+		remember(&poll->notices, poll->dumping->inum, socket);
+}
+
+/* A connection that opened and closed between two snapshots, or a connect that failed. */
+static void judge_notice(struct poll *poll, const struct sighting *sighting)
+{
+	enum tt_direction direction = direction_of(poll, sighting);
+	struct tt_flow_key flow = flow_of(sighting, direction, NULL);
+	struct tt_flow_counts counts = counts_at(sighting->seen_ns);
+
+	if (direction == TT_ACTIVE && !was_established(&sighting->socket)) {
+		count_failure(&counts, &sighting->socket);
+	} else {
+		counts.opened = 1;
+		counts.closed = 1;
+		counts.bytes_sent = sighting->socket.bytes_sent;
+		counts.bytes_received = sighting->socket.bytes_received;
+		counts.retransmits = sighting->socket.retransmits;
+	}
+	accumulator_add(&poll->counted, &flow, TT_BY_DESTROY, &counts);
+}
+
+static void judge_notices(struct poll *poll)
+{
+	for (size_t i = 0; i < poll->notices.count; i++)
+		judge_notice(poll, &poll->notices.items[i]);
+	poll->notices.count = 0;
+}
+
+void poll_read_notices(struct poll *poll, int fd)
+{
+	struct netns *netns;
+	size_t i = 0;
+
+	while ((netns = table_next(&poll->namespaces.table, &i))) {
+		if (netns->notice_fd != fd)
+			continue;
+		poll->dumping = netns;
+		if (diag_read_notices(fd, visit_notice, poll))
+			poll->notices_lost++;
+	}
+	if (poll->notices.count > MAX_UNJUDGED)
+		judge_notices(poll);
+}
+
+/* ---- */
+
+static void on_notice_fd(const struct netns *netns, bool opened, void *arg)
+{
+	struct poll *poll = arg;
+
+	if (!opened && netns->dumped)
+		poll->watch(netns->notice_fd, false);
+}
+
+struct poll *poll_open(const struct options *options, void (*watch)(int fd, bool on), char *text)
+{
+	struct poll *poll = calloc(1, sizeof(*poll));
+	uint32_t own = own_netns();
+	struct netns *netns;
+
+	if (!poll)
+		die("out of memory");
+	poll->watch = watch;
+	poll->count_time_wait = options->time_wait;
+	listeners_init(&poll->listeners);
+	owners_init(&poll->owners);
+	accumulator_init(&poll->counted);
+	table_init(&poll->live, sizeof(struct live), sizeof(struct live_key));
+	namespaces_init(&poll->namespaces, options->own_netns);
+	poll->namespaces.on_notice_fd = on_notice_fd;
+	poll->namespaces.arg = poll;
+	namespaces_scan(&poll->namespaces);
+	netns = table_find(&poll->namespaces.table, &own);
+	if (!netns || netns->diag_fd < 0) {
+		snprintf(text, TT_TEXT_SIZE, "no NETLINK_SOCK_DIAG socket");
+		return NULL;
+	}
+	poll->any_notices = netns->notice_fd >= 0;
+	return poll;
+}
+
+void poll_drain(struct poll *poll)
+{
+	accumulator_drain(&poll->counted);
+}
+
+bool poll_has_notices(const struct poll *poll)
+{
+	return poll->any_notices;
+}
+
+void poll_stats(const struct poll *poll, struct tt_stats_frame *stats)
+{
+	stats->notices_lost = poll->notices_lost;
+	stats->vanished = poll->owners.vanished;
+	stats->namespaces_failed = poll->namespaces.failed;
+}

@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: MIT */
+/* The BPF side of the helper: one object, loaded and attached for one rung of the ladder. */
+#ifndef STREAM_H
+#define STREAM_H
+
+#include "helper.h"
+
+struct stream;
+
+struct stream_result {
+	uint32_t sockets; /* connected sockets a reconcile looked at */
+	bool reconciled;
+	bool partial;
+};
+
+/*
+ * Loads and attaches the programs of a rung. Returns 0, or an errno with the reason in text
+ * (TT_TEXT_SIZE bytes). *stream is NULL on failure.
+ */
+int stream_open(const struct options *options, int rung, struct stream **stream, char *text);
+void stream_close(struct stream *stream);
+
+/* Becomes readable when the kernel has announced something. */
+int stream_fd(const struct stream *stream);
+/* Passes announcements on as frames. */
+void stream_read(struct stream *stream);
+
+/* Writes LISTENER frames for every listening socket and accounts for every connected one. */
+void stream_reconcile(struct stream *stream, struct stream_result *result);
+/* Writes FLOW frames for everything counted since the last drain. */
+void stream_drain(struct stream *stream);
+/* Are there passive sockets whose owner is yet to be found? */
+bool stream_has_pending(struct stream *stream);
+void stream_stats(struct stream *stream, struct tt_stats_frame *stats);
+
+/*
+ * Takes what was counted since the last drain, without frames; for the self-test.
+ * visit returns false to stop.
+ */
+void stream_take(struct stream *stream,
+		 void (*visit)(const struct tt_flow_key *, const struct tt_flow_counts *, void *),
+		 void *arg);
+/* Forgets announcements read so far; for the self-test. */
+void stream_discard(struct stream *stream);
+
+#endif

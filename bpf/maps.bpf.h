@@ -1,0 +1,119 @@
+/* SPDX-License-Identifier: (MIT OR GPL-2.0) */
+/* Every map, and who inserts, deletes and reads it. */
+#ifndef MAPS_BPF_H
+#define MAPS_BPF_H
+
+#include <bpf/bpf_helpers.h>
+
+#include "transtracer.h"
+
+enum tt_phase {
+	TT_CONNECTING = 1, /* active open begun: owner known, no answer yet */
+	TT_PENDING = 2, /* passive open established, owner not known yet: not counted */
+	TT_COUNTED = 3, /* counted under its key */
+};
+
+struct tt_socket {
+	struct tt_flow_key key;
+	__u64 bytes_sent; /* reported so far */
+	__u64 bytes_received;
+	__u32 retransmits;
+	__u32 phase; /* enum tt_phase */
+};
+
+/*
+ * Sockets that are open or about to be, by address of their struct sock.
+ * Inserted at connect, at establishment of a passive socket, and by the reconcile for sockets older
+ * than us; changed and read by the lifecycle tracepoint; deleted when the socket reaches CLOSE
+ * (which every TCP socket does).
+ */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 65536);
+	__type(key, __u64);
+	__type(value, struct tt_socket);
+} sockets SEC(".maps");
+
+/*
+ * Counts by flow since the last drain. Programs insert and add; the helper swaps the inner map
+ * for an empty one (the update of an outer map waits until no program uses the old one), then reads
+ * and deletes at leisure, so that no count can fall between.
+ */
+struct tt_flow_map {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 16384);
+	__type(key, struct tt_flow_key);
+	__type(value, struct tt_flow_counts);
+};
+
+struct tt_flow_map flows_a SEC(".maps"), flows_b SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY_OF_MAPS);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__array(values, struct tt_flow_map);
+} flows SEC(".maps") = { .values = { [0] = &flows_a } };
+
+/*
+ * Flows announced already, so that a busy flow is announced once and not at every drain. Inserted
+ * and read by programs; the kernel evicts: at worst a flow is announced again.
+ */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 16384);
+	__type(key, struct tt_flow_key);
+	__type(value, __u8);
+} announced SEC(".maps");
+
+/*
+ * Who listens where: gives the direction of sockets older than us. The helper replaces its contents
+ * before each reconcile; only the reconcile reads it.
+ */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 16384);
+	__type(key, struct tt_listener_key);
+	__type(value, __u8);
+} listeners SEC(".maps");
+
+/* FIRST and LISTEN frames, ready to be passed on. Programs write, the helper reads. */
+struct {
+	__uint(type, BPF_MAP_TYPE_RINGBUF);
+	__uint(max_entries, 1 << 20);
+} ring SEC(".maps");
+
+/* Losses and gauges. Programs add, the helper sums over the CPUs. */
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct tt_kernel_stats);
+} stats SEC(".maps");
+
+/*
+ * Room to put an executable's path together, from its end; used and left within one program run.
+ * The position lives here and not in a register: so every turn of the loop looks the same to the
+ * verifier, which would else follow each of its paths on its own.
+ */
+struct tt_path_scratch {
+	char bytes[2 * TT_EXE_SIZE];
+	__u32 start;
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct tt_path_scratch);
+} path_scratch SEC(".maps");
+
+#define TT_COUNT(field, n)                                                       \
+	do {                                                                     \
+		__u32 zero_ = 0;                                                 \
+		struct tt_kernel_stats *s_ = bpf_map_lookup_elem(&stats, &zero_); \
+		if (s_)                                                          \
+			s_->field += (n);                                        \
+	} while (0)
+
+#endif /* MAPS_BPF_H */
