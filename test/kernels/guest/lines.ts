@@ -1,0 +1,45 @@
+/** What a guest tells its host, as JSON lines on the second serial port. */
+
+/** Ways of watching, best first: the rungs of the attach ladder, then polling. */
+export const RUNGS = ['fentry', 'kprobe', 'tracepoint', 'poll'] as const;
+export type Rung = (typeof RUNGS)[number];
+
+/** The kernel as it is, or with `bpf(2)` and `perf_event_open(2)` failing with this errno. */
+export const CONDITIONS = ['bare', 'ENOSYS', 'EPERM'] as const;
+export type Condition = (typeof CONDITIONS)[number];
+
+/** One line of `ttracer-helper --probe`. */
+export interface ProbeAnswer {
+  readonly probe: 'rung' | 'feature' | 'capability';
+  /** Which rung, where `probe` says so; other kinds carry other keys, shown but not judged. */
+  readonly rung?: string;
+  readonly ok: boolean;
+  readonly errno?: string | number | null;
+  readonly detail?: string;
+}
+
+export interface ProbeLine {
+  readonly kind: 'probe';
+  readonly condition: Condition;
+  readonly answers: readonly ProbeAnswer[];
+  /** How the helper ended: its exit code, a signal's name, or why it could not be started. */
+  readonly end: string;
+  readonly stderr: string;
+  readonly elapsedMs: number;
+}
+
+export interface EndToEndLine {
+  readonly kind: 'end-to-end';
+  readonly rung: Rung;
+  readonly passed: boolean;
+  /** What was seen instead of what was expected, and the last lines of the agent's log. */
+  readonly detail: string;
+  readonly elapsedMs: number;
+}
+
+export interface ReleaseLine {
+  readonly kind: 'release';
+  readonly release: string;
+}
+
+export type GuestLine = ReleaseLine | ProbeLine | EndToEndLine;

@@ -1,0 +1,121 @@
+import { spawn } from 'node:child_process';
+import { readFileSync, rmSync } from 'node:fs';
+import { join } from 'node:path';
+import type { GuestLine } from './guest/lines.ts';
+import type { GuestImages, KernelName } from './guest-images.ts';
+
+/** Emulated guests take under a minute; one that hangs must not hold up the others for long. */
+const GUEST_TIMEOUT_S = 240;
+const CONSOLE_LINES_SHOWN = 40;
+
+export interface GuestRun {
+  readonly lines: readonly GuestLine[];
+  /** Exit code of the guest's program. */
+  readonly exitCode: number;
+  readonly elapsedMs: number;
+  /** Why a first try had to be repeated, null when it had not. */
+  readonly retriedAfter: string | null;
+}
+
+/** The guest, not what it tests, failed: it did not boot, crashed, hung, or contradicts itself. */
+export class GuestFailure extends Error {
+  override readonly name = 'GuestFailure';
+}
+
+/**
+ * Boots a guest and waits for its program to end; tries once more when the guest itself fails.
+ * Leaves `console-NAME.log` and `results-NAME.jsonl` in `directory`.
+ * @throws GuestFailure
+ */
+export async function runGuest(
+  name: KernelName,
+  images: GuestImages,
+  directory: string,
+): Promise<GuestRun> {
+  try {
+    return { ...(await bootOnce(name, images, directory)), retriedAfter: null };
+  } catch (error) {
+    if (!(error instanceof GuestFailure)) throw error;
+    return { ...(await bootOnce(name, images, directory)), retriedAfter: error.message };
+  }
+}
+
+async function bootOnce(
+  name: KernelName,
+  images: GuestImages,
+  directory: string,
+): Promise<Omit<GuestRun, 'retriedAfter'>> {
+  const console = join(directory, `console-${name}.log`);
+  const results = join(directory, `results-${name}.jsonl`);
+  rmSync(results, { force: true });
+  const started = Date.now();
+  const qemu = await runQemu(qemuArguments(name, images, console, results));
+  const elapsedMs = Date.now() - started;
+  const fail = (what: string) =>
+    new GuestFailure(`${name}: ${what}\n${qemu.stderr}${lastLines(console, CONSOLE_LINES_SHOWN)}`);
+
+  const printed = lastLines(results, Number.POSITIVE_INFINITY).split('\n');
+  const exitCode = Number(/^EXIT (\d+)$/.exec(printed.pop() ?? '')?.[1] ?? Number.NaN);
+  // isa-debug-exit turns n into 2n + 1. QEMU's own failures and a reboot give other values.
+  if (qemu.exitCode !== 2 * exitCode + 1) {
+    throw fail(`QEMU ended with ${qemu.exitCode}, the guest said ${exitCode}`);
+  }
+  try {
+    const lines = printed.map((line) => JSON.parse(line) as GuestLine);
+    return { lines, exitCode, elapsedMs };
+  } catch (error) {
+    throw new GuestFailure(`${name}: results are garbled`, { cause: error });
+  }
+}
+
+function qemuArguments(
+  name: KernelName,
+  images: GuestImages,
+  console: string,
+  results: string,
+): string[] {
+  // Emulation of 5-level page tables is slow, and 6.12 crashes now and then with emulated cx16.
+  const cpu = name === '6.12' ? 'max,-la57,-cx16' : 'max,-la57';
+  return [
+    ['-nodefaults', '-no-user-config', '-display', 'none', '-no-reboot'],
+    ['-machine', 'pc', '-accel', 'tcg,thread=multi', '-cpu', cpu, '-smp', '2', '-m', '1024'],
+    ['-kernel', images.kernel, '-initrd', images.initrd],
+    ['-append', 'console=ttyS0 loglevel=5 oops=panic panic=-1'],
+    ['-drive', `file=${images.root},format=raw,if=none,id=root,readonly=on`],
+    ['-device', 'virtio-blk-pci,drive=root', '-device', 'virtio-rng-pci'],
+    [
+      '-serial',
+      `file:${console}`,
+      '-serial',
+      `file:${results}`,
+      '-device',
+      'isa-debug-exit,iobase=0xf4,iosize=4',
+    ],
+  ].flat();
+}
+
+/** Under timeout(1), so that a guest also ends when this process is killed. */
+async function runQemu(args: readonly string[]): Promise<{ exitCode: number; stderr: string }> {
+  const limit = ['-k', '5', String(GUEST_TIMEOUT_S)];
+  const child = spawn('timeout', [...limit, 'qemu-system-x86_64', ...args], {
+    stdio: ['ignore', 'ignore', 'pipe'],
+  });
+  let stderr = '';
+  child.stderr.setEncoding('utf8').on('data', (text: string) => {
+    stderr += text;
+  });
+  return await new Promise((resolve, reject) => {
+    child.once('error', reject);
+    child.once('close', (code) => resolve({ exitCode: code ?? -1, stderr }));
+  });
+}
+
+/** @returns the last lines of a file, '' when it is not there */
+function lastLines(path: string, count: number): string {
+  try {
+    return readFileSync(path, 'utf8').trimEnd().split('\n').slice(-count).join('\n');
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return '';
+    throw error;
+  }
+}
