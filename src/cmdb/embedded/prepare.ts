@@ -1,7 +1,8 @@
+import { randomUUID } from 'node:crypto';
 import { accessSync, constants, existsSync, readFileSync, statSync } from 'node:fs';
 import { chmod, chown, lstat, mkdir, readdir, rename, rm } from 'node:fs/promises';
 import { userInfo } from 'node:os';
-import { basename, dirname, join } from 'node:path';
+import { dirname, join } from 'node:path';
 import type pino from 'pino';
 import { ExitCode, UserError } from '../../common/exit-codes.ts';
 import { describeError } from '../errors.ts';
@@ -80,11 +81,19 @@ function startTicks(pid: number | string): string | undefined {
 }
 
 /** Removes what an initdb left that was killed half-way: its name tells which process it was for. */
-async function removeUnfinished({ home, cluster }: EmbeddedLayout): Promise<void> {
+async function removeUnfinished({ home }: EmbeddedLayout, log: pino.Logger): Promise<void> {
   for (const name of await readdir(home)) {
-    const [, pid = '', ticks] = /^data\.init-(\d+)-(\d+)$/.exec(name) ?? [];
-    if (!ticks || !name.startsWith(basename(cluster)) || startTicks(pid) === ticks) continue;
-    await rm(join(home, name), { recursive: true, force: true });
+    const [, pid = '', ticks] = /^data\.init-(\d+)-(\d+)-/.exec(name) ?? [];
+    if (ticks && startTicks(pid) !== ticks) await removeCluster(join(home, name), log);
+  }
+}
+
+/** What initdb started may outlive it by a moment and still write: then the next start removes it. */
+async function removeCluster(directory: string, log: pino.Logger): Promise<void> {
+  try {
+    await rm(directory, { recursive: true, force: true, maxRetries: 5, retryDelay: 100 });
+  } catch (error) {
+    log.warn({ err: error, directory }, 'an unfinished cluster is left for now');
   }
 }
 
@@ -94,8 +103,8 @@ async function createCluster(
   { account, binaries }: PreparedCluster,
   log: pino.Logger,
 ): Promise<void> {
-  await removeUnfinished(layout);
-  const unfinished = `${layout.cluster}.init-${process.pid}-${startTicks(process.pid)}`;
+  await removeUnfinished(layout, log);
+  const unfinished = `${layout.cluster}.init-${process.pid}-${startTicks(process.pid)}-${randomUUID()}`;
   log.info({ cluster: layout.cluster, version: binaries.version }, 'creating the embedded CMDB');
   const initdb = join(binaries.binDir, 'initdb');
   const options = [`--username=${ROLE}`, '--auth=peer', '--no-locale', '--encoding=UTF8'];
@@ -107,7 +116,7 @@ async function createCluster(
     });
     await rename(unfinished, layout.cluster);
   } catch (error) {
-    await rm(unfinished, { recursive: true, force: true });
+    await removeCluster(unfinished, log);
     // Another agent or ttctl was faster.
     if (clusterMajor(layout.cluster) !== undefined) return;
     const stderr = error instanceof Error && 'stderr' in error ? String(error.stderr) : '';

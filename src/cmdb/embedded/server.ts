@@ -50,23 +50,11 @@ export async function findEmbedded(
   binDir?: string,
 ): Promise<EmbeddedServer> {
   const layout = embeddedLayout(dataDir, process.geteuid?.() === 0);
-  if (!hasCluster(layout.cluster, dataDir)) {
+  if (clusterMajor(layout.cluster) === undefined) {
     throw new UserError(
       ExitCode.cmdbSchema,
       `no CMDB in ${layout.dataDir}: start ttracerd or run ttctl init, or name one with --data-dir or --cmdb`,
     );
   }
   return await startEmbedded({ dataDir, log, ...(binDir === undefined ? {} : { binDir }) });
-}
-
-function hasCluster(cluster: string, dataDir: string): boolean {
-  try {
-    return clusterMajor(cluster) !== undefined;
-  } catch (error) {
-    throw new UserError(
-      ExitCode.cmdbUnreachable,
-      `may not read the embedded CMDB in ${dataDir}: run as root, or as the user who started it`,
-      { cause: error },
-    );
-  }
 }

@@ -103,6 +103,8 @@ export class Supervisor {
     }
     const how = await child.exited;
     if (runningPostmaster(layout.cluster) !== undefined) return undefined;
+    // Sessions of a server that was killed may still be busy; they end by themselves.
+    if (/still in use/.test(logTail(layout))) return undefined;
     throw new UserError(
       ExitCode.cmdbUnreachable,
       `the embedded CMDB in ${layout.dataDir} did not start (${how}): ${logTail(layout)}`,
