@@ -17,6 +17,7 @@ export function baseParser(version: string): Argv {
     .locale('en')
     .wrap(100)
     .strict()
+    .strictCommands()
     .exitProcess(false)
     .showHelpOnFail(false)
     .parserConfiguration({
@@ -34,15 +35,14 @@ export async function parseWith(
   argv: readonly string[],
   parsed: (args: unknown) => void = () => undefined,
 ): Promise<string> {
-  const { failure, text } = await new Promise<{ failure: Error | undefined; text: string }>(
-    (resolve, reject) => {
-      const done = parser.parse([...argv], {}, (error, args, output) => {
-        parsed(args);
-        resolve({ failure: error ?? undefined, text: output });
-      });
-      Promise.resolve(done).catch(reject);
-    },
-  );
+  const outcome: { failure?: Error; text: string } = { text: '' };
+  // When completions are asked for yargs calls back more than once; the last call has the text.
+  await parser.parse([...argv], {}, (error, args, output) => {
+    if (error) outcome.failure ??= error;
+    outcome.text = output;
+    parsed(args);
+  });
+  const { failure, text } = outcome;
   if (failure === undefined) return text;
   if (failure instanceof UserError) throw failure;
   throw new UserError(ExitCode.usage, `${oneLine(failure.message)}; see ttctl --help`, {

@@ -31,13 +31,14 @@ export async function parseCommandLine(argv: readonly string[], version: string)
   const text = await parseWith(parser, argv);
   if (text !== '') return { kind: 'print', text: `${text}\n` };
   if (selected !== undefined) return selected;
+  if (argv.includes('--get-yargs-completions')) return { kind: 'print', text: '' };
   throw new UserError(ExitCode.usage, 'name a command; ttctl --help lists them');
 }
 
 function commands(yargs: Argv, select: Select): Argv {
   return yargs
     .usage('ttctl COMMAND: which processes depend on which')
-    .command('deps <target>', 'who depends on TARGET, and what it depends on', depsOptions, (a) =>
+    .command('deps [target]', 'who depends on TARGET, and what it depends on', depsOptions, (a) =>
       select((io) => runDeps(a, io)),
     )
     .command('flows', 'every dependency known in the range', flowsOptions, (a) =>

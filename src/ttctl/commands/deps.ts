@@ -20,7 +20,7 @@ import { withReader } from '../session.ts';
 import type { Argv } from '../yargs-types.ts';
 
 export interface DepsArguments extends CmdbArguments, RangeArguments {
-  readonly target: string;
+  readonly target: string | undefined;
   readonly direction: DepsOptions['direction'];
   readonly depth: string;
   readonly format: GraphFormat;
@@ -31,7 +31,7 @@ const MAX_DEPTH = 100;
 
 export function depsOptions(yargs: Argv): Argv<DepsArguments> {
   const positional = yargs
-    .positional('target', { type: 'string', demandOption: true, describe: TARGET_FORMS })
+    .positional('target', { type: 'string', describe: TARGET_FORMS })
     .option('direction', {
       choices: ['dependents', 'dependencies', 'both'] as const,
       default: 'both' as const,
@@ -49,6 +49,9 @@ export function depsOptions(yargs: Argv): Argv<DepsArguments> {
 
 /** `ttctl deps`: arguments are checked before anything is connected to. */
 export async function runDeps(args: DepsArguments, io: Io): Promise<number> {
+  if (args.target === undefined) {
+    throw new UserError(ExitCode.usage, `deps needs a TARGET: ${TARGET_FORMS}`);
+  }
   const target = parseTarget(args.target);
   const now = io.now();
   const range = parseRange(args.since, args.until, now);
