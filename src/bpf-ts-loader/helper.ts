@@ -44,8 +44,9 @@ export interface Helper {
   /** Resolves, never rejects, when process and pipes are gone. */
   readonly ended: Promise<HelperEnd>;
   /**
-   * Resolves with the DONE frame, when the frames of the answer are in `frames`: go on reading those
-   * while you wait. Rejects with HelperTimeoutError, or with why the helper ended.
+   * Resolves with the DONE frame once the answer has come in. Its frames may then still wait in
+   * `frames`: go on reading those meanwhile, and act on the DONE frame there when the order matters.
+   * Rejects with HelperTimeoutError, or with why the helper ended.
    */
   request(kind: RequestKind, options?: RequestOptions): Promise<DoneFrame>;
   /** Ends the helper at once, for `reason`. */
