@@ -17,7 +17,6 @@ export function baseParser(version: string): Argv {
     .locale('en')
     .wrap(100)
     .strict()
-    .strictCommands()
     .exitProcess(false)
     .showHelpOnFail(false)
     .parserConfiguration({

@@ -15,6 +15,10 @@ import type { Io } from './io.ts';
 import { isPaperForm, parsePaperForm } from './paper-form.ts';
 import type { Argv } from './yargs-types.ts';
 
+/** Checked here too: yargs would tell of every word of an unknown command, as of stray arguments. */
+const COMMANDS: readonly string[] =
+  'deps flows hosts listeners coverage init doctor completion'.split(' ');
+
 type Select = (run: (io: Io) => Promise<number>) => void;
 
 /**
@@ -24,6 +28,13 @@ type Select = (run: (io: Io) => Promise<number>) => void;
  */
 export async function parseCommandLine(argv: readonly string[], version: string): Promise<Request> {
   if (isPaperForm(argv)) return parsePaperForm(argv, version);
+  const [first] = argv;
+  if (first !== undefined && !first.startsWith('-') && !COMMANDS.includes(first)) {
+    throw new UserError(
+      ExitCode.usage,
+      `unknown command ${JSON.stringify(first)}; there are ${COMMANDS.join(', ')}`,
+    );
+  }
   let selected: Request | undefined;
   const parser = commands(baseParser(version), (run) => {
     selected = { kind: 'run', run };

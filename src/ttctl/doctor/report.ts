@@ -17,7 +17,8 @@ export interface DoctorReport {
   readonly agent: AgentState & { readonly dataDir: string };
 }
 
-const LABEL_WIDTH = 22;
+/** Wide enough for `auto: stream, tracepoint` and two spaces. */
+const LABEL_WIDTH = 26;
 
 /** The report for people: a section each, one finding a line. */
 export function renderDoctor(report: DoctorReport, palette: Palette): string {
