@@ -1,5 +1,6 @@
-import { Socket } from 'node:net';
+import { Socket, type SocketConnectOpts } from 'node:net';
 import pg from 'pg';
+import { killableLookup } from './name-lookup.ts';
 
 /** A connection that can be cut at any time, whatever the protocol is in the middle of. */
 export interface CmdbConnection {
@@ -10,6 +11,21 @@ export interface CmdbConnection {
   close(): Promise<void>;
   /** Drops the socket: every pending query fails at once. */
   cut(reason: Error): void;
+}
+
+/** A socket for `pg`, which says `connect(PORT, HOST)` or `connect(PATH)`. */
+class CmdbSocket extends Socket {
+  readonly #timeoutMs: number;
+
+  constructor(timeoutMs: number) {
+    super();
+    this.#timeoutMs = timeoutMs;
+  }
+
+  override connect(to: SocketConnectOpts | number | string, host?: unknown): this {
+    if (typeof host !== 'string') return super.connect(to as SocketConnectOpts);
+    return super.connect({ port: Number(to), host, lookup: killableLookup(this.#timeoutMs) });
+  }
 }
 
 const CLOSE_TIMEOUT_MS = 1_000;
@@ -23,7 +39,7 @@ export async function connect(
   config: pg.ClientConfig,
   { timeoutMs, applicationName }: { readonly timeoutMs: number; readonly applicationName: string },
 ): Promise<CmdbConnection> {
-  const socket = new Socket();
+  const socket = new CmdbSocket(timeoutMs);
   const client = new pg.Client({
     fallback_application_name: applicationName,
     keepAlive: true,

@@ -20,7 +20,8 @@ export interface ReaderOptions {
   readonly log?: pino.Logger;
 }
 
-const CONNECT_TIMEOUT_MS = 5_000;
+/** Leaves a second of the six in which `ttctl` answers, and one for a slow machine. */
+const CONNECT_TIMEOUT_MS = 4_000;
 /** For the first queries of a connection that took nearly all the time there is. */
 const MIN_CHECK_MS = 500;
 

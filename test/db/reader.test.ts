@@ -95,7 +95,7 @@ describe('openReader', () => {
         `postgres://u@127.0.0.1:${port}/d?sslmode=require`,
       ];
       await Promise.all(
-        silent.map((url) => refusal(at(url), ExitCode.cmdbUnreachable, /no answer within 5 s/)),
+        silent.map((url) => refusal(at(url), ExitCode.cmdbUnreachable, /no answer within 4 s/)),
       );
     } finally {
       server.close();

@@ -49,16 +49,12 @@ async function findOrAddOwnAccount(log: pino.Logger): Promise<Account | undefine
       await addOwnAccount();
       log.info({ account: OWN_ACCOUNT }, 'created the system account of the embedded CMDB');
     } catch (error) {
-      // Another agent may be creating it right now.
-      if (attempt === 1 || attempt < USERADD_TRIES) {
-        const isLocked = /lock|exists/.test(describeError(error));
-        if (isLocked) {
-          await sleep(50 + Math.random() * 100);
-          continue;
-        }
+      const isOthersDoing = /lock|exists/.test(describeError(error));
+      if (!isOthersDoing || attempt >= USERADD_TRIES) {
+        log.warn({ err: error }, `can't create the system account ${OWN_ACCOUNT}`);
+        return undefined;
       }
-      log.warn({ err: error }, `can't create the system account ${OWN_ACCOUNT}`);
-      return await lookUp(OWN_ACCOUNT, true);
+      await sleep(50 + Math.random() * 100);
     }
   }
 }

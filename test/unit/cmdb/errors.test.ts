@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { DatabaseError } from 'pg';
+import pg from 'pg';
 import {
   CmdbRejected,
   CmdbUnavailable,
@@ -9,8 +9,8 @@ import {
 } from '../../../src/cmdb/errors.ts';
 import { ExitCode, UserError } from '../../../src/common/exit-codes.ts';
 
-function serverError(code: string): DatabaseError {
-  const error = new DatabaseError(`server says ${code}`, 10, 'error');
+function serverError(code: string): pg.DatabaseError {
+  const error = new pg.DatabaseError(`server says ${code}`, 10, 'error');
   error.severity = 'ERROR';
   error.code = code;
   return error;
