@@ -3,6 +3,7 @@ import { ADDRESS_SIZE } from './layout.ts';
 /** Slots of the cache: 64 KiB of keys, and at most as many short strings. Must be a power of two. */
 const SLOTS = 4096;
 const WORDS = ADDRESS_SIZE / 4;
+const GROUPS = ADDRESS_SIZE / 2;
 
 /**
  * Text of an address of 16 bytes: the one place where IPv4-mapped IPv6 (RFC 4291, 2.5.5.2) is
@@ -13,15 +14,11 @@ export function formatAddress(view: DataView, at: number): string {
   if (isIpv4Mapped(view, at)) {
     return `${view.getUint8(at + 12)}.${view.getUint8(at + 13)}.${view.getUint8(at + 14)}.${view.getUint8(at + 15)}`;
   }
-  const groups: number[] = [];
-  for (let i = 0; i < ADDRESS_SIZE; i += 2) {
-    groups.push(view.getUint16(at + i));
-  }
-  const { start, length } = longestZeroRun(groups);
+  const { start, length } = longestZeroRun(view, at);
   if (length < 2) {
-    return hexGroups(groups);
+    return hexGroups(view, at, 0, GROUPS);
   }
-  return `${hexGroups(groups.slice(0, start))}::${hexGroups(groups.slice(start + length))}`;
+  return `${hexGroups(view, at, 0, start)}::${hexGroups(view, at, start + length, GROUPS)}`;
 }
 
 function isIpv4Mapped(view: DataView, at: number): boolean {
@@ -31,21 +28,25 @@ function isIpv4Mapped(view: DataView, at: number): boolean {
 }
 
 /** The first of the longest runs, as RFC 5952, section 4.2.3 wants it. */
-function longestZeroRun(groups: readonly number[]): { start: number; length: number } {
+function longestZeroRun(view: DataView, at: number): { start: number; length: number } {
   let best = { start: 0, length: 0 };
   let start = 0;
-  groups.forEach((group, i) => {
-    if (group !== 0) {
+  for (let i = 0; i < GROUPS; i++) {
+    if (view.getUint16(at + 2 * i) !== 0) {
       start = i + 1;
     } else if (i + 1 - start > best.length) {
       best = { start, length: i + 1 - start };
     }
-  });
+  }
   return best;
 }
 
-function hexGroups(groups: readonly number[]): string {
-  return groups.map((group) => group.toString(16)).join(':');
+function hexGroups(view: DataView, at: number, from: number, to: number): string {
+  let text = '';
+  for (let i = from; i < to; i++) {
+    text += (i === from ? '' : ':') + view.getUint16(at + 2 * i).toString(16);
+  }
+  return text;
 }
 
 /**
