@@ -45,6 +45,7 @@ mirror_of() {
 # Sets apt_options to an apt state of our own below $1, with the four suites in its sources.
 private_apt() {
 	local dir=$1 codename mirror security suite
+	# shellcheck disable=SC1091 # the machine's
 	codename=$(. /etc/os-release && echo "${VERSION_CODENAME:-}")
 	mirror=$(mirror_of "$codename")
 	security=$(mirror_of "$codename-security")

@@ -1,11 +1,13 @@
 import { spawn } from 'node:child_process';
-import { readFileSync, rmSync } from 'node:fs';
+import { readFileSync, rmSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import type { GuestLine } from './guest/lines.ts';
 import type { GuestImages, KernelName } from './guest-images.ts';
 
 /** Emulated guests take under a minute; one that hangs must not hold up the others for long. */
 const GUEST_TIMEOUT_S = 240;
+/** A guest prints its first line within 20 s; one in some twenty emulated boots stops before. */
+const FIRST_LINE_TIMEOUT_MS = 60_000;
 const CONSOLE_LINES_SHOWN = 40;
 
 export interface GuestRun {
@@ -49,7 +51,7 @@ async function bootOnce(
   const results = join(directory, `results-${name}.jsonl`);
   rmSync(results, { force: true });
   const started = Date.now();
-  const qemu = await runQemu(qemuArguments(name, images, console, results));
+  const qemu = await runQemu(qemuArguments(name, images, console, results), results);
   const elapsedMs = Date.now() - started;
   const fail = (what: string) =>
     new GuestFailure(`${name}: ${what}\n${qemu.stderr}${lastLines(console, CONSOLE_LINES_SHOWN)}`);
@@ -94,8 +96,14 @@ function qemuArguments(
   ].flat();
 }
 
+interface QemuEnd {
+  /** -1 when a signal ended it. */
+  readonly exitCode: number;
+  readonly stderr: string;
+}
+
 /** Under timeout(1), so that a guest also ends when this process is killed. */
-async function runQemu(args: readonly string[]): Promise<{ exitCode: number; stderr: string }> {
+async function runQemu(args: readonly string[], results: string): Promise<QemuEnd> {
   const limit = ['-k', '5', String(GUEST_TIMEOUT_S)];
   const child = spawn('timeout', [...limit, 'qemu-system-x86_64', ...args], {
     stdio: ['ignore', 'ignore', 'pipe'],
@@ -104,10 +112,15 @@ async function runQemu(args: readonly string[]): Promise<{ exitCode: number; std
   child.stderr.setEncoding('utf8').on('data', (text: string) => {
     stderr += text;
   });
-  return await new Promise((resolve, reject) => {
+  const watchdog = setTimeout(() => {
+    if (statSync(results, { throwIfNoEntry: false })?.size) return;
+    stderr += `no result within ${FIRST_LINE_TIMEOUT_MS} ms: it hung at boot\n`;
+    child.kill('SIGTERM'); // timeout(1) hands it on
+  }, FIRST_LINE_TIMEOUT_MS);
+  return await new Promise<QemuEnd>((resolve, reject) => {
     child.once('error', reject);
     child.once('close', (code) => resolve({ exitCode: code ?? -1, stderr }));
-  });
+  }).finally(() => clearTimeout(watchdog));
 }
 
 /** @returns the last lines of a file, '' when it is not there */

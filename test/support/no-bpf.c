@@ -22,7 +22,7 @@
 /* x32 calls carry the x86-64 arch value; only this bit of the number tells them apart. */
 #define FOREIGN_NR_MIN 0x40000000u
 #elif defined(__aarch64__)
-#define NATIVE_ARCH AUDIT_ARCH_AARCH64
+#define NATIVE_ARCH    AUDIT_ARCH_AARCH64
 #define FOREIGN_NR_MIN 0xffffffffu
 #else
 #error "no-bpf: system call numbers of this architecture are not known here"

@@ -10,7 +10,7 @@
 #include <sys/io.h>
 
 #define DEBUG_EXIT_PORT 0xf4
-#define CODE_MAX 126
+#define CODE_MAX	126
 
 int main(int argc, char **argv)
 {

@@ -16,11 +16,14 @@ export async function runProgram(
 ): Promise<ProgramRun> {
   const child = spawn(command, args, {
     stdio: ['ignore', 'pipe', 'pipe'],
-    timeout: timeoutMs,
+    // Not spawn's own `timeout`: after a failed start its timer keeps this process alive.
+    signal: AbortSignal.timeout(timeoutMs),
     killSignal: 'SIGKILL',
   });
   const end = new Promise<string>((resolve) => {
-    child.once('error', (error) => resolve(error.message));
+    child.once('error', ({ name, message }) =>
+      resolve(name === 'AbortError' ? `killed after ${timeoutMs} ms` : message),
+    );
     child.once('close', (code, signal) => resolve(signal ?? `exit ${code}`));
   });
   const [stdout, stderr] = await Promise.all([text(child.stdout), text(child.stderr)]);
