@@ -28,7 +28,11 @@ int diag_open(void)
 
 int diag_open_notices(void)
 {
-	const int groups[] = { SKNLGRP_INET_TCP_DESTROY, SKNLGRP_INET6_TCP_DESTROY };
+	/* Joining the groups without bind() is not enough: a socket without a port id of its own is
+	 * taken for the sender and skipped (do_one_broadcast). */
+	struct sockaddr_nl groups = { .nl_family = AF_NETLINK,
+				      .nl_groups = 1 << (SKNLGRP_INET_TCP_DESTROY - 1) |
+						   1 << (SKNLGRP_INET6_TCP_DESTROY - 1) };
 	int bytes = NOTICE_QUEUE_BYTES;
 	int fd = open_netlink(SOCK_NONBLOCK);
 
@@ -37,15 +41,12 @@ int diag_open_notices(void)
 	/* Without CAP_NET_ADMIN the queue stays short; overruns are then noticed and counted. */
 	if (setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, &bytes, sizeof(bytes)))
 		setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &bytes, sizeof(bytes));
-	for (size_t i = 0; i < sizeof(groups) / sizeof(groups[0]); i++) {
-		if (setsockopt(fd, SOL_NETLINK, NETLINK_ADD_MEMBERSHIP, &groups[i],
-			       sizeof(groups[i]))) {
-			int error = errno;
+	if (bind(fd, (struct sockaddr *)&groups, sizeof(groups))) {
+		int error = errno;
 
-			close(fd);
-			errno = error;
-			return -1;
-		}
+		close(fd);
+		errno = error;
+		return -1;
 	}
 	return fd;
 }

@@ -12,6 +12,7 @@ enum tcp_state {
 	STATE_SYN_RECV = 3,
 	STATE_TIME_WAIT = 6,
 	STATE_CLOSE = 7,
+	STATE_CLOSE_WAIT = 8,
 	STATE_LISTEN = 10,
 };
 
@@ -25,7 +26,7 @@ struct diag_socket {
 	uint8_t state;
 	uint32_t inode; /* 0: no file (TIME_WAIT, destroyed) */
 	uint64_t bytes_sent; /* payload, without retransmissions */
-	uint64_t bytes_received;
+	uint64_t bytes_received; /* counts the peer's FIN too: netlink does not tell whether one came */
 	uint64_t bytes_acked; /* counts the SYN of an active open, and the FIN */
 	uint32_t retransmits;
 	uint32_t unacked; /* segments in flight */

@@ -91,18 +91,21 @@ static int beyond_payload(const struct diag_socket *socket)
 
 /*
  * The LISTEN set decides (paper, figure 4). Where nobody listens any more, an open socket that had
- * nothing but payload acknowledged never sent a SYN.
+ * nothing but payload acknowledged never sent a SYN. A destroyed one proves nothing so: it may never
+ * have been established, or its FIN be in the sum.
  */
 static enum tt_direction direction_of(const struct poll *poll, const struct sighting *sighting)
 {
 	const struct diag_socket *socket = &sighting->socket;
+	bool open = socket->state == STATE_ESTABLISHED || socket->state == STATE_CLOSE_WAIT;
 
 	if (listeners_has(&poll->listeners, sighting->netns, socket->local, socket->local_port))
 		return TT_PASSIVE;
-	if (beyond_payload(socket) == 0 && socket->state != STATE_SYN_SENT && socket->segments_in)
+	if (open && beyond_payload(socket) == 0)
 		return TT_PASSIVE;
-	return poll->listeners.complete || beyond_payload(socket) > 1 ? TT_ACTIVE :
-									TT_DIRECTION_UNKNOWN;
+	if (open && beyond_payload(socket) == 1)
+		return TT_ACTIVE;
+	return poll->listeners.complete ? TT_ACTIVE : TT_DIRECTION_UNKNOWN;
 }
 
 static struct tt_flow_key flow_of(const struct sighting *sighting, enum tt_direction direction,
