@@ -139,5 +139,7 @@ export function chooseMode(report: HelperReport): ModeChoice {
 
 /** The system's error and what the helper says about it, as far as they are there. */
 export function whyRefused(probe: RungProbe): string {
-  return [probe.errno, probe.detail].filter((part) => part).join(': ') || 'no reason given';
+  const { errno, detail } = probe;
+  const parts = errno !== null && detail.startsWith(errno) ? [detail] : [errno, detail];
+  return parts.filter((part) => part).join(': ') || 'no reason given';
 }

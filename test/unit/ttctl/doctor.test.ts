@@ -25,7 +25,7 @@ async function helper(name: string, script: string): Promise<HelperReport> {
 }
 
 const TRACEPOINT = `cat <<'END'
-{"probe":"rung","rung":"fentry","ok":false,"errno":"EPERM","detail":"load refused"}
+{"probe":"rung","rung":"fentry","ok":false,"errno":"EPERM","detail":"EPERM: load refused"}
 {"probe":"rung","rung":"kprobe","ok":false,"errno":"ENOENT","detail":""}
 {"probe":"rung","rung":"tracepoint","ok":true,"errno":null,"detail":""}
 {"probe":"rung","rung":"poll","ok":true,"errno":null,"detail":""}
