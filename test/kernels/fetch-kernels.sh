@@ -110,7 +110,7 @@ fetch() {
 	package=$(apt-cache "${apt_options[@]}" pkgnames linux-image- | grep -E "$(pattern_of "$name")" |
 		sort -V | tail -1) || true
 	if [ -z "$package" ]; then
-		echo "no kernel package in suite $(suite_of "$name") of this machine's mirror" >"$work/reason"
+		echo "no kernel package found in suite $(suite_of "$name") through this machine's mirror" >"$work/reason"
 		return 1
 	fi
 	log "fetching $package"

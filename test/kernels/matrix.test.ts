@@ -72,7 +72,7 @@ function checkRung(
     answer.ok,
     isExpected,
     isExpected
-      ? `refused: ${answer.errno ?? ''} ${answer.detail ?? ''}\n${line.stderr}`
+      ? `refused: ${answer.detail ?? answer.errno ?? ''}\n${line.stderr}`
       : `works, against expected.json: ${answer.detail ?? ''}`,
   );
 }
