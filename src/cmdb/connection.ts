@@ -66,6 +66,11 @@ export async function connect(
     );
   } catch (error) {
     socket.destroy();
+    // What `pg` says of a password that is asked for but not there helps nobody.
+    if (error instanceof Error && /client password must be a string/.test(error.message)) {
+      const message = 'the server asks for a password: put it into the URL or PGPASSWORD';
+      throw new Error(message, { cause: error });
+    }
     throw error;
   }
   return { client, isOpen: () => open, cut, close: () => close(client, cut) };

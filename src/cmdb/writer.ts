@@ -90,10 +90,12 @@ export class CmdbWriter {
     });
   }
 
-  /** Waits for queued writes, then disconnects. */
-  async close(): Promise<void> {
+  /** Waits for queued writes, which fail after `timeoutMs`, then disconnects. */
+  async close(timeoutMs = WRITE_TIMEOUT_MS): Promise<void> {
     this.#closed = true;
-    await this.#queue;
+    await withTimeout(this.#queue, timeoutMs, () =>
+      this.#connection?.cut(new Error('the CMDB writer was closed in the middle of a write')),
+    );
     const connection = this.#connection;
     this.#connection = undefined;
     await connection?.close();

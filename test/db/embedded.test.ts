@@ -194,7 +194,8 @@ describe('the embedded CMDB', () => {
   });
 
   it('takes a data directory whose path is too long for a socket', async () => {
-    dataDir = join(dataDir, 'd'.repeat(100));
+    const parent = dataDir;
+    dataDir = join(parent, 'd'.repeat(100));
     await mkdir(dataDir);
     const { socketDir } = embeddedLayout(dataDir, IS_ROOT);
     try {
@@ -204,6 +205,7 @@ describe('the embedded CMDB', () => {
     } finally {
       await servers[0]?.stop();
       rmSync(socketDir, { recursive: true, force: true });
+      rmSync(parent, { recursive: true, force: true });
     }
   });
 

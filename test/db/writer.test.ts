@@ -368,6 +368,20 @@ describe('CmdbWriter', () => {
     });
   });
 
+  it('can be closed while the server holds a write up', async () => {
+    const config = await postgres.createDatabase();
+    const writer = new CmdbWriter({ config, log: silentLog });
+    await writer.write(batch());
+    await withClient(config, async (client) => {
+      await client.query('BEGIN; LOCK TABLE hosts IN ACCESS EXCLUSIVE MODE');
+      const held = assert.rejects(writer.write(batch({ at: later(1) })), CmdbUnavailable);
+      const startedMs = performance.now();
+      await writer.close(300);
+      await held;
+      assert.ok(performance.now() - startedMs < 2_000);
+    });
+  });
+
   it('says that the CMDB is unavailable when nobody answers, and after closing', async () => {
     const writer = new CmdbWriter({ config: { host: '/nonexistent', port: 1 }, log: silentLog });
     await assert.rejects(writer.write(batch()), CmdbUnavailable);
