@@ -110,7 +110,8 @@ static __always_inline struct tt_flow_counts *counts_of(const struct tt_flow_key
  * Tells user space at once who is behind a flow that was not announced before. A full ring leaves
  * the flow unannounced, so that its next connection tries again.
  */
-static __always_inline void announce(struct task_struct *task, const struct tt_flow_key *key)
+static __always_inline void announce(struct sock *sk, struct task_struct *task,
+				     const struct tt_flow_key *key)
 {
 	struct tt_first_frame *first;
 	__u8 one = 1;
@@ -127,6 +128,9 @@ static __always_inline void announce(struct task_struct *task, const struct tt_f
 	first->frame.flags = 0;
 	first->boot_ns = bpf_ktime_get_boot_ns();
 	first->key = *key;
+	first->local_port = local_port(sk);
+	first->peer_port = peer_port(sk);
+	first->zero = 0;
 	read_identity(task, &first->identity);
 	bpf_ringbuf_submit(first, 0);
 	bpf_map_update_elem(&announced, key, &one, BPF_ANY);
@@ -175,15 +179,16 @@ static __always_inline void begin_active(struct sock *sk, struct task_struct *ta
 	read_key(sk, TT_ACTIVE, &socket.key);
 	read_owner(task, &socket.key);
 	keep_socket(sk, &socket);
-	announce(task, &socket.key);
+	announce(sk, task, &socket.key);
 }
 
 /* The owner of a passive socket is known: from now on it counts. */
-static __always_inline void resolve_passive(struct task_struct *task, struct tt_socket *socket)
+static __always_inline void resolve_passive(struct sock *sk, struct task_struct *task,
+					    struct tt_socket *socket)
 {
 	read_owner(task, &socket->key);
 	socket->phase = TT_COUNTED;
-	announce(task, &socket->key);
+	announce(sk, task, &socket->key);
 	TT_BUMP(&socket->key, opened, 1);
 	TT_COUNT(pending_resolved, 1);
 }

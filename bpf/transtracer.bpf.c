@@ -60,7 +60,7 @@ static __always_inline void on_accept(struct sock *sk)
 		socket = bpf_map_lookup_elem(&sockets, &id);
 	}
 	if (socket && socket->phase == TT_PENDING)
-		resolve_passive(task, socket);
+		resolve_passive(sk, task, socket);
 }
 
 /* Until 6.9: inet_csk_accept(sk, flags, err, kern). */
@@ -158,7 +158,7 @@ static __always_inline void on_established(struct sock *sk, __u64 id)
 }
 
 /* close() or shutdown() by the owner: the last chance to learn who that is. */
-static __always_inline void on_local_close(__u64 id)
+static __always_inline void on_local_close(struct sock *sk, __u64 id)
 {
 	struct task_struct *task = (struct task_struct *)bpf_get_current_task();
 	struct tt_socket *socket = bpf_map_lookup_elem(&sockets, &id);
@@ -166,7 +166,7 @@ static __always_inline void on_local_close(__u64 id)
 	if (!socket || socket->phase != TT_PENDING)
 		return;
 	if (is_user_process(task)) {
-		resolve_passive(task, socket);
+		resolve_passive(sk, task, socket);
 	} else {
 		/* Closed by its owner's exit: that it was accepted is sure, by whom the listener tells. */
 		socket->phase = TT_COUNTED;
@@ -212,7 +212,7 @@ int BPF_PROG(on_state_by_owner, struct sock *sk, int oldstate, int newstate)
 	case TCP_FIN_WAIT1:
 	case TCP_LAST_ACK:
 		if (is_traced(sk))
-			on_local_close(id);
+			on_local_close(sk, id);
 		break;
 	case TCP_SYN_SENT:
 		if (connect_by_state && is_traced(sk))
@@ -303,7 +303,7 @@ static __always_inline void adopt(struct sock *sk, struct task_struct *task, int
 			TT_COUNT(sockets_full, 1);
 		return;
 	}
-	announce(task, &fresh.key);
+	announce(sk, task, &fresh.key);
 	if (fresh.phase == TT_COUNTED)
 		TT_BUMP(&fresh.key, found, 1);
 }
@@ -325,7 +325,7 @@ static __always_inline void reconcile_connection(struct sock *sk, struct task_st
 			return;
 	}
 	if (socket->phase == TT_PENDING) {
-		resolve_passive(task, socket);
+		resolve_passive(sk, task, socket);
 	} else if (socket->phase == TT_CONNECTING && state != TCP_SYN_SENT && state != TCP_SYN_RECV) {
 		/* The kernel skipped the program when the answer came (recursion). */
 		socket->phase = TT_COUNTED;

@@ -171,6 +171,9 @@ struct tt_first_frame {
 	__u64 boot_ns;
 	struct tt_flow_key key;
 	struct tt_identity identity;
+	__u16 local_port; /* of this first connection; 0 while the kernel has not chosen one */
+	__u16 peer_port;
+	__u32 zero;
 };
 
 struct tt_flow_frame {
@@ -252,7 +255,7 @@ _Static_assert(sizeof(struct tt_identity) == 304, "tt_identity");
 _Static_assert(sizeof(struct tt_frame) == 8, "tt_frame");
 _Static_assert(sizeof(struct tt_hello) == 120, "tt_hello");
 _Static_assert(sizeof(struct tt_rung_frame) == 272, "tt_rung_frame");
-_Static_assert(sizeof(struct tt_first_frame) == 376, "tt_first_frame");
+_Static_assert(sizeof(struct tt_first_frame) == 384, "tt_first_frame");
 _Static_assert(sizeof(struct tt_flow_frame) == 128, "tt_flow_frame");
 _Static_assert(sizeof(struct tt_listen_frame) == 344, "tt_listen_frame");
 _Static_assert(sizeof(struct tt_listener_frame) == 48, "tt_listener_frame");
@@ -275,6 +278,7 @@ TT_OFFSET(tt_hello, release, 56);
 TT_OFFSET(tt_rung_frame, text, 16);
 TT_OFFSET(tt_first_frame, key, 16);
 TT_OFFSET(tt_first_frame, identity, 72);
+TT_OFFSET(tt_first_frame, local_port, 376);
 TT_OFFSET(tt_flow_frame, key, 8);
 TT_OFFSET(tt_flow_frame, counts, 64);
 TT_OFFSET(tt_listen_frame, local, 16);

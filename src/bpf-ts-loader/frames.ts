@@ -102,6 +102,9 @@ export interface FirstFrame {
   readonly bootNs: bigint;
   readonly key: FlowKey;
   readonly identity: Identity;
+  /** Ports of the first connection; 0 while the kernel has not chosen one. */
+  readonly localPort: number;
+  readonly peerPort: number;
 }
 
 export interface FlowFrame {

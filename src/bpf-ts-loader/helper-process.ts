@@ -115,7 +115,7 @@ export class HelperProcess implements Helper {
       options.timeoutMs ?? this.#options.requestTimeoutMs,
       () => this.#pauses !== pausesBefore,
     );
-    stdin.write(encodeRequest(kind, requestId));
+    stdin.write(encodeRequest(kind, requestId, options.allOwners));
     return answer;
   }
 

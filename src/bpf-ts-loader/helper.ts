@@ -29,6 +29,11 @@ export interface HelperEnd {
 
 export interface RequestOptions {
   readonly timeoutMs?: number;
+  /**
+   * Of a snapshot: look for the owners of all listening sockets anew, not only of new sockets. Dear
+   * where owners are read from /proc.
+   */
+  readonly allOwners?: boolean;
 }
 
 /** A running helper, as its user sees it. */

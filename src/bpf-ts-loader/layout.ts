@@ -25,6 +25,9 @@ export const FRAME_TYPE = {
 /** `enum tt_frame_type`, agent to helper. */
 export const REQUEST_TYPE = { drain: 64, snapshot: 65 } as const;
 
+/** `TT_SNAPSHOT_OWNERS`, a flag of the snapshot request. */
+export const SNAPSHOT_OWNERS = 1;
+
 /** `enum tt_direction`. */
 export const DIRECTION = { unknown: 0, active: 1, passive: 2 } as const;
 
@@ -113,7 +116,14 @@ export const HELLO = {
 export const RUNG = { size: 272, rung: 8, error: 12, text: 16, textSize: 256 } as const;
 
 /** `struct tt_first_frame`. */
-export const FIRST = { size: 376, bootNs: 8, key: 16, identity: 72 } as const;
+export const FIRST = {
+  size: 384,
+  bootNs: 8,
+  key: 16,
+  identity: 72,
+  localPort: 376,
+  peerPort: 378,
+} as const;
 
 /** `struct tt_flow_frame`. */
 export const FLOW = { size: 128, key: 8, counts: 64 } as const;

@@ -144,6 +144,8 @@ export class PayloadReader {
       bootNs: this.#fields.u64(view, at + FIRST.bootNs),
       key: this.#key(view, at + FIRST.key),
       identity: this.#identity(view, at + FIRST.identity),
+      localPort: this.#fields.u16(view, at + FIRST.localPort),
+      peerPort: this.#fields.u16(view, at + FIRST.peerPort),
     };
   }
 

@@ -2,18 +2,22 @@ import { endianness } from 'node:os';
 import { type Deferred, deferred } from './deferred.ts';
 import { HelperTimeoutError } from './errors.ts';
 import type { DoneFrame } from './frames.ts';
-import { HEADER, REQUEST, REQUEST_TYPE } from './layout.ts';
+import { HEADER, REQUEST, REQUEST_TYPE, SNAPSHOT_OWNERS } from './layout.ts';
 
 /** `drain`: report flow counts and stats. `snapshot`: reconcile with the sockets that exist first. */
 export type RequestKind = keyof typeof REQUEST_TYPE;
 
-/** The bytes of a request, as they go to the helper's stdin. */
-export function encodeRequest(kind: RequestKind, requestId: bigint): Uint8Array {
+/**
+ * The bytes of a request, as they go to the helper's stdin.
+ * @param allOwners of a snapshot: look for the owners of all listening sockets, not only of new ones
+ */
+export function encodeRequest(kind: RequestKind, requestId: bigint, allOwners = false): Uint8Array {
   const littleEndian = endianness() === 'LE';
   const bytes = new Uint8Array(REQUEST.size);
   const view = new DataView(bytes.buffer);
   view.setUint32(HEADER.length, REQUEST.size, littleEndian);
   view.setUint16(HEADER.type, REQUEST_TYPE[kind], littleEndian);
+  view.setUint16(HEADER.flags, allOwners ? SNAPSHOT_OWNERS : 0, littleEndian);
   view.setBigUint64(REQUEST.requestId, requestId, littleEndian);
   return bytes;
 }

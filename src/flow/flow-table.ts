@@ -1,0 +1,188 @@
+import type { CountsEvent, FlowEndpoints } from '../events/event.ts';
+import type { Bucket } from './bucket.ts';
+import { Flow, type FlowIdentity } from './flow.ts';
+import { type Edge, edgeIdOf, hashId } from './ids.ts';
+import type { FlowRecord, Side } from './records.ts';
+import { netnsLabel, scopeOf } from './scope.ts';
+
+export interface FlowTableOptions {
+  readonly hostId: string;
+  /** Length of a time slice of history, milliseconds. */
+  readonly bucketMs: number;
+  /** The most flows held at once; further ones are counted as lost. */
+  readonly maxFlows?: number;
+}
+
+/** Flows handed out to be written; given back with {@link FlowTable.failed} if that fails. */
+export interface TakenFlows {
+  readonly records: readonly FlowRecord[];
+  readonly taken: readonly { readonly flow: Flow; readonly buckets: readonly Bucket[] }[];
+}
+
+/** Open connections by flow id: what the next agent must know to count none of them again. */
+export type OpenConnections = Readonly<Record<string, number>>;
+
+const DEFAULT_MAX_FLOWS = 250_000;
+
+/**
+ * All flows of this host since the agent's start: the one owner of what was counted. Bounded by
+ * distinct flows, however many connections they have. Totals are absolute, so that writing them
+ * twice changes nothing.
+ */
+export class FlowTable {
+  readonly #options: Required<FlowTableOptions>;
+  /** By {@link keyOf}: cheaper than the ids, and as unique. */
+  readonly #flows = new Map<string, Flow>();
+  readonly #restored = new Map<string, number>();
+  #homeNetns = 0;
+  #writing = false;
+  #overflowed = 0n;
+  #unknownDirection = 0n;
+
+  constructor(options: FlowTableOptions) {
+    this.#options = { maxFlows: DEFAULT_MAX_FLOWS, ...options };
+  }
+
+  get size(): number {
+    return this.#flows.size;
+  }
+
+  /** Reports that found the table full. */
+  get overflowed(): bigint {
+    return this.#overflowed;
+  }
+
+  /** Connections left out because neither events nor the LISTEN set told who opened them. */
+  get unknownDirection(): bigint {
+    return this.#unknownDirection;
+  }
+
+  /** Inode number of the network namespace that counts as the host's own. */
+  setHomeNetns(netns: number): void {
+    this.#homeNetns = netns;
+  }
+
+  /** `''` for the host's own network namespace, `net:INUM` for another. */
+  netnsName(netns: number): string {
+    return netnsLabel(netns, this.#homeNetns);
+  }
+
+  /**
+   * A flow that has just begun; makes sure that it is in the table.
+   * @returns the flow if it is new, else null
+   */
+  announce(endpoints: FlowEndpoints, processId: string, atMs: number): Flow | null {
+    const before = this.#flows.size;
+    const flow = this.#flowOf(endpoints, processId, atMs);
+    return flow !== null && this.#flows.size > before ? flow : null;
+  }
+
+  /** Adds what a report tells of a flow. */
+  add(event: CountsEvent, processId: string): Flow | null {
+    const { counts, flow: endpoints, firstMs, lastMs, foundBy } = event;
+    const flow = this.#flowOf(endpoints, processId, firstMs);
+    if (flow === null) {
+      if (endpoints.direction === 'unknown') {
+        this.#unknownDirection += BigInt(counts.opened + counts.found);
+      }
+      return null;
+    }
+    flow.roll(lastMs, this.#options.bucketMs);
+    flow.add(counts, firstMs, lastMs, foundBy);
+    return flow;
+  }
+
+  /** Begins new buckets and forgets flows with nothing more to tell. */
+  roll(nowMs: number): void {
+    const { bucketMs } = this.#options;
+    const currentMs = Math.floor(nowMs / bucketMs) * bucketMs;
+    for (const [key, flow] of this.#flows) {
+      flow.roll(nowMs, bucketMs);
+      // A flow whose write is under way may have to be written again.
+      if (!this.#writing && flow.isIdle(currentMs)) this.#flows.delete(key);
+    }
+  }
+
+  /** Nobody watches for now: open connections may close unseen. */
+  suspend(): void {
+    for (const flow of this.#flows.values()) flow.suspend();
+  }
+
+  /** A complete snapshot was reported: what it did not find again has closed. */
+  settle(): void {
+    for (const flow of this.#flows.values()) flow.settle();
+    this.#restored.clear();
+  }
+
+  /** What is open now, for the next agent. */
+  openConnections(): OpenConnections {
+    const open = [...this.#flows.values()].filter((flow) => flow.openOrSuspended > 0);
+    return Object.fromEntries(open.map((flow) => [flow.identity.flowId, flow.openOrSuspended]));
+  }
+
+  /** Takes over what the previous agent left open; the first snapshot settles it. */
+  restore(open: OpenConnections): void {
+    for (const [flowId, count] of Object.entries(open)) this.#restored.set(flowId, count);
+  }
+
+  /** All that changed since it was last written; to be followed by `written` or `failed`. */
+  takeChanged(): TakenFlows {
+    this.#writing = true;
+    const changed = [...this.#flows.values()].filter((flow) => flow.isDirty);
+    const records = changed.map((flow) => flow.record(this.#options.bucketMs));
+    return { records, taken: changed.map((flow) => ({ flow, buckets: flow.takeDirty() })) };
+  }
+
+  written(): void {
+    this.#writing = false;
+  }
+
+  /** The taken flows were not written: they will be taken again. */
+  failed({ taken }: TakenFlows): void {
+    this.#writing = false;
+    for (const { flow, buckets } of taken) flow.markDirty(buckets);
+  }
+
+  /** The CMDB has lost what it was given: every flow is written again. */
+  markAll(): void {
+    for (const flow of this.#flows.values()) flow.markAll();
+  }
+
+  #flowOf(endpoints: FlowEndpoints, processId: string, atMs: number): Flow | null {
+    const { direction } = endpoints;
+    if (direction === 'unknown') return null;
+    const edge = this.#edgeOf(endpoints, direction);
+    const key = keyOf(edge, direction, processId);
+    const known = this.#flows.get(key);
+    if (known !== undefined) return known;
+    if (this.#flows.size >= this.#options.maxFlows) {
+      this.#overflowed += 1n;
+      return null;
+    }
+    const { bucketMs } = this.#options;
+    const identity = identityOf(edge, direction, processId);
+    const flow = new Flow(identity, atMs, Math.floor(atMs / bucketMs) * bucketMs);
+    flow.restore(this.#restored.get(identity.flowId) ?? 0);
+    this.#flows.set(key, flow);
+    return flow;
+  }
+
+  #edgeOf({ local, peer, netns, servicePort }: FlowEndpoints, side: Side): Edge {
+    return {
+      scope: scopeOf(this.#options.hostId, this.netnsName(netns), local, peer),
+      activeAddress: side === 'active' ? local : peer,
+      passiveAddress: side === 'active' ? peer : local,
+      passivePort: servicePort,
+    };
+  }
+}
+
+function keyOf(edge: Edge, side: Side, processId: string): string {
+  const { scope, activeAddress, passiveAddress, passivePort } = edge;
+  return `${side} ${processId} ${activeAddress} ${passiveAddress} ${passivePort} ${scope}`;
+}
+
+function identityOf(edge: Edge, side: Side, processId: string): FlowIdentity {
+  const edgeId = edgeIdOf(edge);
+  return { ...edge, edgeId, flowId: hashId(edgeId, side, processId), side, processId };
+}

@@ -1,0 +1,153 @@
+import type { FlowCounts } from '../bpf-ts-loader/index.ts';
+import { Bucket } from './bucket.ts';
+import type { Edge } from './ids.ts';
+import type { FlowRecord, FoundBy, Side } from './records.ts';
+
+export interface FlowIdentity extends Edge {
+  readonly flowId: string;
+  readonly edgeId: string;
+  readonly side: Side;
+  readonly processId: string;
+}
+
+/** One host's half of an edge, with the buckets that the CMDB does not have yet. */
+export class Flow {
+  readonly identity: FlowIdentity;
+  firstSeenMs: number;
+  lastSeenMs: number;
+  readonly #foundBy = new Set<FoundBy>();
+  /** Past buckets that wait to be written, oldest first; then the current one. */
+  #buckets: Bucket[];
+  /** Connections open when watching was interrupted, whose fate is not known yet. */
+  #suspended = 0;
+  /** Start of the bucket in which they were last known to be open. */
+  #suspendedInMs = 0;
+  /** Totals since the agent's start, for those who read along. */
+  opened = 0;
+  failed = 0;
+  bytesToPassive = 0n;
+  bytesToActive = 0n;
+
+  constructor(identity: FlowIdentity, atMs: number, bucketStartMs: number) {
+    this.identity = identity;
+    this.firstSeenMs = atMs;
+    this.lastSeenMs = atMs;
+    this.#buckets = [new Bucket(bucketStartMs, 0)];
+  }
+
+  get open(): number {
+    return this.#current().openNow;
+  }
+
+  /** Open connections, those whose fate is not known included: what outlives an interruption. */
+  get openOrSuspended(): number {
+    return this.open + this.#suspended;
+  }
+
+  get foundBy(): readonly FoundBy[] {
+    return [...this.#foundBy];
+  }
+
+  get isDirty(): boolean {
+    return this.#buckets.some((bucket) => bucket.dirty);
+  }
+
+  /** Nothing to write, nothing open, and its last bucket is over: the table may forget it. */
+  isIdle(currentBucketMs: number): boolean {
+    return this.openOrSuspended === 0 && !this.isDirty && this.#current().startMs < currentBucketMs;
+  }
+
+  /** Adds what a report tells; the roll to the current bucket must have been made. */
+  add(counts: FlowCounts, firstMs: number, lastMs: number, foundBy: readonly FoundBy[]): void {
+    const carried = Math.min(counts.found, this.#suspended);
+    this.#suspended -= carried;
+    const bucket = this.#current();
+    const isLaterBucket = bucket.startMs !== this.#suspendedInMs;
+    bucket.add(counts, this.identity.side, carried, isLaterBucket ? carried : 0);
+    for (const means of foundBy) this.#foundBy.add(means);
+    this.firstSeenMs = Math.min(this.firstSeenMs, firstMs);
+    this.lastSeenMs = Math.max(this.lastSeenMs, lastMs);
+    this.opened += counts.opened + counts.found - carried;
+    this.failed += counts.refused + counts.timedOut + counts.unreachable + counts.failedOther;
+    const sent = this.identity.side === 'active';
+    this.bytesToPassive += sent ? counts.bytesSent : counts.bytesReceived;
+    this.bytesToActive += sent ? counts.bytesReceived : counts.bytesSent;
+  }
+
+  /**
+   * Begins the bucket that `nowMs` is in. Every bucket in which a connection was open has a row, also
+   * one in which nothing happened.
+   */
+  roll(nowMs: number, bucketMs: number): void {
+    const nowStartMs = Math.floor(nowMs / bucketMs) * bucketMs;
+    if (this.open === 0) {
+      if (this.#current().startMs >= nowStartMs) return;
+      const waiting = this.#buckets.filter((bucket) => bucket.dirty);
+      const next = new Bucket(nowStartMs, 0);
+      next.dirty = false; // there is nothing to say of it yet
+      this.#buckets = [...waiting, next];
+      return;
+    }
+    while (this.#current().startMs < nowStartMs) {
+      const waiting = this.#buckets.filter((bucket) => bucket.dirty);
+      this.#buckets = [...waiting, new Bucket(this.#current().startMs + bucketMs, this.open)];
+      this.lastSeenMs = Math.max(this.lastSeenMs, this.#current().startMs);
+    }
+  }
+
+  /** Watching was interrupted: what was open may have closed unseen. */
+  suspend(): void {
+    const bucket = this.#current();
+    if (bucket.openNow === 0) return;
+    this.#suspended += bucket.openNow;
+    this.#suspendedInMs = bucket.startMs;
+    bucket.openNow = 0;
+    bucket.dirty = true;
+  }
+
+  /** Takes over connections that an earlier agent knew to be open; its own row counts them. */
+  restore(open: number): void {
+    this.#suspended += open;
+  }
+
+  /** A snapshot has shown all there is: what it did not find again has closed. */
+  settle(): void {
+    this.#suspended = 0;
+  }
+
+  record(bucketMs: number): FlowRecord {
+    const dirty = this.#buckets.filter((bucket) => bucket.dirty);
+    return {
+      ...this.identity,
+      firstSeen: new Date(this.firstSeenMs),
+      lastSeen: new Date(this.lastSeenMs),
+      foundBy: this.foundBy,
+      buckets: dirty.map((bucket) => bucket.record(bucketMs)),
+    };
+  }
+
+  /** Marks everything as to be written now; {@link Flow.markDirty} undoes it if the write fails. */
+  takeDirty(): Bucket[] {
+    const dirty = this.#buckets.filter((bucket) => bucket.dirty);
+    for (const bucket of dirty) bucket.dirty = false;
+    return dirty;
+  }
+
+  /** Some buckets were not written after all; those no longer kept are taken back. */
+  markDirty(buckets: readonly Bucket[]): void {
+    for (const bucket of buckets) bucket.dirty = true;
+    const lost = buckets.filter((bucket) => !this.#buckets.includes(bucket));
+    this.#buckets = [...lost, ...this.#buckets].sort((a, b) => a.startMs - b.startMs);
+  }
+
+  /** Everything kept is to be written again. */
+  markAll(): void {
+    for (const bucket of this.#buckets) bucket.dirty = true;
+  }
+
+  #current(): Bucket {
+    const bucket = this.#buckets.at(-1);
+    if (bucket === undefined) throw new Error('a flow always has a bucket');
+    return bucket;
+  }
+}

@@ -1,0 +1,90 @@
+import type { FlowEndpoints, ProcessRef, TraceEvent } from '../events/event.ts';
+import type { KernelIdentity, NamedProcess } from './identity.ts';
+import { ListenerRegistry } from './listener-registry.ts';
+
+/** What the attributor needs of a {@link ProcessNamer}. */
+export interface Namer {
+  fromKernel(identity: KernelIdentity): NamedProcess;
+  fromPid(pid: number, startTimeNs: bigint): NamedProcess | 'vanished';
+  lookup(pid: number, startTimeNs: bigint): NamedProcess | undefined;
+}
+
+/** Says which process is behind each event; null where saying so would be guessing. */
+export class Attributor {
+  readonly listeners = new ListenerRegistry();
+  readonly #namer: Namer;
+  #unattributed = 0;
+
+  constructor(namer: Namer) {
+    this.#namer = namer;
+  }
+
+  /** Flows whose process stayed unknown, counted once a report. */
+  get unattributed(): number {
+    return this.#unattributed;
+  }
+
+  /** Takes what an event tells of listeners. */
+  observe(event: TraceEvent): void {
+    switch (event.kind) {
+      case 'listen-opened':
+        this.listeners.opened(event.endpoint, this.#namer.fromKernel(event.identity), event.atMs);
+        break;
+      case 'listen-closed':
+        this.listeners.closed(event.endpoint, event.atMs);
+        break;
+      case 'listeners':
+        this.listeners.replace(
+          event.listeners.map(({ endpoint, owner }) => ({
+            endpoint,
+            owner: owner === null ? null : this.#byRef(owner),
+          })),
+          event.complete,
+          event.atMs,
+        );
+        break;
+      case 'first':
+      case 'counts':
+      case 'reported':
+        break;
+    }
+  }
+
+  /** The process of a flow that has just been announced with its identity. */
+  announced(flow: FlowEndpoints, identity: KernelIdentity): NamedProcess {
+    const process = this.#namer.fromKernel(identity);
+    this.#noteAcceptor(flow, process);
+    return process;
+  }
+
+  /**
+   * The process of a flow that was counted: as the event says, else for a passive flow whoever
+   * accepts at its endpoint.
+   */
+  counted(flow: FlowEndpoints): NamedProcess | null {
+    const process = flow.process === null ? null : this.#byRef(flow.process);
+    if (process !== null) {
+      this.#noteAcceptor(flow, process);
+      return process;
+    }
+    const owner =
+      flow.direction === 'passive'
+        ? this.listeners.ownerOf(flow.netns, flow.local, flow.servicePort)
+        : null;
+    if (owner === null) this.#unattributed += 1;
+    return owner;
+  }
+
+  #noteAcceptor(flow: FlowEndpoints, process: NamedProcess): void {
+    if (flow.direction === 'passive') {
+      this.listeners.accepted(flow.netns, flow.local, flow.servicePort, process);
+    }
+  }
+
+  #byRef({ pid, startTimeNs }: ProcessRef): NamedProcess | null {
+    const known = this.#namer.lookup(pid, startTimeNs);
+    if (known !== undefined) return known;
+    const found = this.#namer.fromPid(pid, startTimeNs);
+    return found === 'vanished' ? null : found;
+  }
+}

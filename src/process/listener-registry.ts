@@ -1,0 +1,150 @@
+import type { ListeningEndpoint } from '../events/event.ts';
+import type { NamedProcess } from './identity.ts';
+
+/** Someone listens, or lately listened, at an endpoint. */
+export interface Listener {
+  readonly endpoint: ListeningEndpoint;
+  /** Processes that hold the socket; several for pre-forked servers and SO_REUSEPORT. */
+  readonly owners: readonly NamedProcess[];
+  readonly firstSeenMs: number;
+  readonly lastSeenMs: number;
+}
+
+interface Entry {
+  readonly endpoint: ListeningEndpoint;
+  owners: NamedProcess[];
+  /** Nodes that were seen to accept here, by id. */
+  readonly acceptors: Map<string, NamedProcess>;
+  readonly firstSeenMs: number;
+  lastSeenMs: number;
+  closed: boolean;
+}
+
+/** A closed listener still names connections that outlived it, for this long. */
+const RETAIN_CLOSED_MS = 10 * 60_000;
+const WILDCARDS = ['0.0.0.0', '::'];
+
+/**
+ * Who listens where. Names passive connections whose accepting process the kernel could not tell,
+ * and is the source of the CMDB's passive nodes.
+ */
+export class ListenerRegistry {
+  readonly #entries = new Map<string, Entry>();
+
+  /** A process called listen(). */
+  opened(endpoint: ListeningEndpoint, owner: NamedProcess, atMs: number): void {
+    const entry = this.#entry(endpoint, atMs);
+    entry.owners = entry.closed ? [owner] : [...entry.owners, owner];
+    entry.closed = false;
+  }
+
+  closed(endpoint: ListeningEndpoint, atMs: number): void {
+    const entry = this.#entries.get(keyOf(endpoint));
+    if (entry !== undefined) {
+      entry.closed = true;
+      entry.lastSeenMs = atMs;
+    }
+  }
+
+  /**
+   * Takes over what a snapshot shows.
+   * @param complete false: endpoints that it lacks may still be there
+   */
+  replace(
+    listeners: readonly {
+      readonly endpoint: ListeningEndpoint;
+      readonly owner: NamedProcess | null;
+    }[],
+    complete: boolean,
+    atMs: number,
+  ): void {
+    const shown = new Map<Entry, NamedProcess[]>();
+    for (const { endpoint, owner } of listeners) {
+      const entry = this.#entry(endpoint, atMs);
+      const owners = shown.get(entry) ?? [];
+      if (owner !== null) owners.push(owner);
+      shown.set(entry, owners);
+    }
+    for (const [key, entry] of this.#entries) {
+      const owners = shown.get(entry);
+      if (owners !== undefined) {
+        entry.owners = owners;
+        entry.lastSeenMs = atMs;
+        entry.closed = false;
+      } else if (complete) {
+        entry.closed = true;
+      }
+      if (entry.closed && atMs - entry.lastSeenMs > RETAIN_CLOSED_MS) this.#entries.delete(key);
+    }
+  }
+
+  /** A connection at this endpoint is known to belong to this process. */
+  accepted(netns: number, address: string, port: number, process: NamedProcess): void {
+    this.#find(netns, address, port)?.acceptors.set(process.record.processId, process);
+  }
+
+  /**
+   * The process that accepts at an address, null when that cannot be told: nobody is known to listen
+   * there, or owners of different nodes do.
+   */
+  ownerOf(netns: number, address: string, port: number): NamedProcess | null {
+    const entry = this.#find(netns, address, port);
+    if (entry === undefined) return null;
+    return onlyNode([...entry.acceptors.values()]) ?? onlyNode(leaves(entry.owners));
+  }
+
+  /** All that listen now. */
+  *listening(): Iterable<Listener> {
+    for (const { closed, ...listener } of this.#entries.values()) {
+      if (!closed) yield { ...listener, owners: leaves(listener.owners) };
+    }
+  }
+
+  #entry(endpoint: ListeningEndpoint, atMs: number): Entry {
+    const key = keyOf(endpoint);
+    let entry = this.#entries.get(key);
+    if (entry === undefined) {
+      entry = {
+        endpoint,
+        owners: [],
+        acceptors: new Map(),
+        firstSeenMs: atMs,
+        lastSeenMs: atMs,
+        closed: false,
+      };
+      this.#entries.set(key, entry);
+    }
+    return entry;
+  }
+
+  /** As the kernel looks a listener up: the address itself before any wildcard. */
+  #find(netns: number, address: string, port: number): Entry | undefined {
+    for (const candidate of [address, ...WILDCARDS]) {
+      const entry = this.#entries.get(keyOf({ netns, address: candidate, port }));
+      if (entry !== undefined) return entry;
+    }
+    return undefined;
+  }
+}
+
+function keyOf({ netns, address, port }: ListeningEndpoint): string {
+  return `${netns} ${port} ${address}`;
+}
+
+/**
+ * Of a family of processes that share a socket only the descendants accept: a master opens it and
+ * hands it to its workers, an init system to the service.
+ */
+function leaves(owners: readonly NamedProcess[]): NamedProcess[] {
+  const parents = new Set(owners.map((owner) => owner.ppid));
+  const workers = owners.filter((owner) => !parents.has(owner.record.pid));
+  return workers.length > 0 ? workers : [...owners];
+}
+
+/** The process, if all are instances of one node. */
+function onlyNode(processes: readonly NamedProcess[]): NamedProcess | null {
+  const [first] = processes;
+  if (first === undefined) return null;
+  const { processId } = first.record;
+  return processes.every((process) => process.record.processId === processId) ? first : null;
+}
