@@ -1,0 +1,130 @@
+import type { Losses } from '../events/event.ts';
+import type { CoverageRecord } from '../flow/records.ts';
+
+export interface Watching {
+  readonly mode: CoverageRecord['mode'];
+  readonly attach: CoverageRecord['attach'];
+  readonly note: string;
+}
+
+interface Interval extends Watching {
+  readonly fromMs: number;
+  toMs: number;
+  lost: bigint;
+  missedProbes: bigint;
+  readonly gap: boolean;
+  dirty: boolean;
+}
+
+/** What is known to be lost, in one number. Vanished processes and refused namespaces are not. */
+export function lostOf(losses: Losses): bigint {
+  return losses.ringLost + losses.flowsFull + losses.socketsFull + losses.noticesLost;
+}
+
+/**
+ * Who watched when, and what is known to be missed: "no edge" means something only where somebody
+ * watched. An interval grows from report to report; one in which something was lost stands alone, so
+ * that the loss is dated.
+ */
+export class CoverageTracker {
+  #intervals: Interval[] = [];
+  #current: Interval | null = null;
+  #watching: Watching | null = null;
+  #lost = 0n;
+  #missedProbes = 0n;
+
+  /** Watching begins (again); the losses of a new helper start at zero. */
+  begin(watching: Watching, atMs: number): void {
+    this.end(atMs);
+    this.#watching = watching;
+    this.#lost = 0n;
+    this.#missedProbes = 0n;
+    this.#current = this.#open(watching, atMs, atMs, false);
+  }
+
+  /**
+   * Watched up to `atMs`.
+   * @param losses absolute since the helper's start
+   * @returns what was lost since the previous report
+   */
+  extend(atMs: number, losses: Losses): bigint {
+    const lost = lostOf(losses) - this.#lost;
+    const missed = losses.missedProbes - this.#missedProbes;
+    this.#lost += lost;
+    this.#missedProbes += missed;
+    if (this.#current === null || this.#watching === null) return lost;
+    if (lost > 0n || missed > 0n) {
+      const sinceMs = this.#current.toMs;
+      if (this.#current.fromMs < sinceMs) {
+        this.#current = this.#open(this.#watching, sinceMs, sinceMs, false);
+      }
+      this.#grow(this.#current, atMs);
+      this.#current.lost += lost;
+      this.#current.missedProbes += missed;
+      this.#current = this.#open(this.#watching, atMs, atMs, false);
+    } else {
+      this.#grow(this.#current, atMs);
+    }
+    return lost;
+  }
+
+  /** Nobody watches from here on. */
+  end(atMs: number): void {
+    if (this.#current !== null) this.#grow(this.#current, Math.max(atMs, this.#current.toMs));
+    this.#current = null;
+  }
+
+  /** Nobody watched between these times. */
+  gap(fromMs: number, toMs: number, note: string): void {
+    const { mode, attach } = this.#watching ?? { mode: 'poll', attach: null };
+    this.#open({ mode, attach, note }, fromMs, toMs, true);
+  }
+
+  /** Intervals that changed since they were last written; `failed` gives them back. */
+  takeChanged(): CoverageRecord[] {
+    const changed = this.#intervals.filter((each) => each.dirty && each.toMs > each.fromMs);
+    for (const interval of changed) interval.dirty = false;
+    return changed.map(recordOf);
+  }
+
+  written(): void {
+    this.#intervals = this.#intervals.filter((each) => each.dirty || each === this.#current);
+  }
+
+  failed(records: readonly CoverageRecord[]): void {
+    const starts = new Set(records.map((record) => record.from.getTime()));
+    for (const each of this.#intervals) if (starts.has(each.fromMs)) each.dirty = true;
+  }
+
+  #open(watching: Watching, fromMs: number, toMs: number, gap: boolean): Interval {
+    const { mode, attach, note } = watching;
+    // Rows are keyed by their start: a gap and what follows it must not share one.
+    const taken = new Set(this.#intervals.map((each) => each.fromMs));
+    let startMs = fromMs;
+    while (taken.has(startMs)) startMs += 1;
+    const interval = {
+      mode,
+      attach,
+      note,
+      fromMs: startMs,
+      toMs: Math.max(startMs, toMs),
+      lost: 0n,
+      missedProbes: 0n,
+      gap,
+      dirty: true,
+    };
+    this.#intervals.push(interval);
+    return interval;
+  }
+
+  #grow(interval: Interval, toMs: number): void {
+    if (toMs <= interval.toMs) return; // the wall clock was set back
+    interval.toMs = toMs;
+    interval.dirty = true;
+  }
+}
+
+function recordOf(interval: Interval): CoverageRecord {
+  const { fromMs, toMs, dirty: _, ...rest } = interval;
+  return { ...rest, from: new Date(fromMs), to: new Date(toMs) };
+}

@@ -1,0 +1,74 @@
+import { createHmac, randomUUID } from 'node:crypto';
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { hostname, networkInterfaces, release } from 'node:os';
+import { join } from 'node:path';
+import type { HostAddressRecord, HostRecord } from '../flow/records.ts';
+import { isHostLocal } from '../flow/scope.ts';
+
+/** Keys the HMAC, so that the machine-id itself never leaves the host (machine-id(5)). */
+const APPLICATION_KEY = 'transtracer host id v1';
+const MACHINE_ID_PATHS = ['/etc/machine-id', '/var/lib/dbus/machine-id'];
+const BOOT_ID_PATH = '/proc/sys/kernel/random/boot_id';
+
+export interface HostQuestion {
+  readonly hostId: string | undefined;
+  readonly hostName: string | undefined;
+  readonly dataDir: string;
+  readonly agentVersion: string;
+}
+
+/** Who this host is. Without a machine-id an id is made once and kept in the data directory. */
+export function describeHost(question: HostQuestion): HostRecord {
+  return {
+    hostId: question.hostId ?? machineHostId() ?? keptHostId(question.dataDir),
+    name: question.hostName ?? hostname(),
+    bootId: readTrimmed(BOOT_ID_PATH),
+    agentVersion: question.agentVersion,
+    kernelRelease: release(),
+  };
+}
+
+/** Addresses of the agent's own network namespace. */
+export function hostAddresses(): HostAddressRecord[] {
+  const all = Object.values(networkInterfaces()).flatMap((addresses) => addresses ?? []);
+  const unique = new Map(all.map(({ address }) => [address.replace(/%.*$/, ''), address]));
+  return [...unique.keys()].map((address) => ({
+    address,
+    netns: '',
+    hostLocal: isHostLocal(address),
+  }));
+}
+
+function readTrimmed(path: string): string | null {
+  try {
+    return readFileSync(path, 'utf8').trim() || null;
+  } catch {
+    return null; // not on this system: a value, the caller has another source
+  }
+}
+
+function machineHostId(): string | null {
+  const machineId = MACHINE_ID_PATHS.map(readTrimmed).find((id) => id !== null);
+  if (!machineId || !/^[0-9a-f]{32}$/i.test(machineId)) return null;
+  const digest = createHmac('sha256', machineId.toLowerCase()).update(APPLICATION_KEY).digest();
+  return uuidFrom(digest);
+}
+
+/** 16 bytes as a UUID of version 8, "custom" (RFC 9562, section 5.8). */
+function uuidFrom(digest: Buffer): string {
+  const bytes = Buffer.from(digest.subarray(0, 16));
+  bytes[6] = ((bytes[6] ?? 0) & 0x0f) | 0x80;
+  bytes[8] = ((bytes[8] ?? 0) & 0x3f) | 0x80;
+  return bytes.toString('hex').replace(/^(.{8})(.{4})(.{4})(.{4})(.{12})$/, '$1-$2-$3-$4-$5');
+}
+
+function keptHostId(dataDir: string): string {
+  const path = join(dataDir, 'host-id');
+  if (existsSync(path)) {
+    const kept = readTrimmed(path);
+    if (kept !== null) return kept;
+  }
+  const made = randomUUID();
+  writeFileSync(path, `${made}\n`);
+  return made;
+}

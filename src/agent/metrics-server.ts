@@ -1,0 +1,64 @@
+import { createServer, type Server } from 'node:http';
+import { ExitCode, UserError } from '../common/exit-codes.ts';
+import type { ListenAddress } from './listen-address.ts';
+
+export interface Metric {
+  readonly name: string;
+  readonly type: 'counter' | 'gauge';
+  readonly help: string;
+  readonly value: number | bigint;
+  readonly labels?: Readonly<Record<string, string>>;
+}
+
+export interface Health {
+  readonly ok: boolean;
+  readonly text: string;
+}
+
+/** Prometheus text exposition format, version 0.0.4. */
+export function exposition(metrics: readonly Metric[]): string {
+  const lines = metrics.flatMap(({ name, type, help, value, labels = {} }) => {
+    const pairs = Object.entries(labels).map(([key, text]) => `${key}=${JSON.stringify(text)}`);
+    const full = pairs.length === 0 ? name : `${name}{${pairs.join(',')}}`;
+    return [`# HELP ${name} ${help}`, `# TYPE ${name} ${type}`, `${full} ${value}`];
+  });
+  return `${lines.join('\n')}\n`;
+}
+
+/**
+ * Serves `/metrics` and `/healthz`.
+ * @throws UserError (usage) when the address can't be listened on
+ */
+export async function serveMetrics(
+  { host, port }: ListenAddress,
+  metrics: () => readonly Metric[],
+  health: () => Health,
+): Promise<Server> {
+  const server = createServer((request, response) => {
+    const answer = (status: number, type: string, body: string) =>
+      response.writeHead(status, { 'content-type': type }).end(body);
+    switch (request.url) {
+      case '/metrics':
+        return answer(200, 'text/plain; version=0.0.4; charset=utf-8', exposition(metrics()));
+      case '/healthz': {
+        const { ok, text } = health();
+        return answer(ok ? 200 : 503, 'text/plain; charset=utf-8', `${text}\n`);
+      }
+      default:
+        return answer(404, 'text/plain; charset=utf-8', 'there are /metrics and /healthz\n');
+    }
+  });
+  await new Promise<void>((resolve, reject) => {
+    server.once('error', (error) => {
+      const why = error.message;
+      reject(
+        new UserError(ExitCode.usage, `--listen: can't listen on ${host} port ${port}: ${why}`, {
+          cause: error,
+        }),
+      );
+    });
+    server.listen({ host, port }, resolve);
+  });
+  server.unref();
+  return server;
+}

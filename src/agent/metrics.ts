@@ -1,0 +1,83 @@
+import type { HelperSupervisor } from '../bpf-ts-loader/index.ts';
+import type { Losses } from '../events/event.ts';
+import type { FlowTable } from '../flow/flow-table.ts';
+import type { Attributor } from '../process/attributor.ts';
+import type { ProcessNamer } from '../process/namer.ts';
+import type { Agent } from './agent.ts';
+import type { Health, Metric } from './metrics-server.ts';
+
+export interface MetricSources {
+  readonly agent: Agent;
+  readonly supervisor: HelperSupervisor;
+  readonly table: FlowTable;
+  readonly attributor: Attributor;
+  readonly namer: ProcessNamer;
+  readonly flushIntervalMs: number;
+}
+
+const LOSSES: Readonly<Record<keyof Losses, string>> = {
+  ringLost: 'Announcements that found the ring buffer full.',
+  flowsFull: 'Counts that found the kernel flow map full.',
+  socketsFull: 'Sockets that found the kernel socket map full.',
+  missedProbes: 'Hook executions that the kernel skipped.',
+  noticesLost: 'Overruns of the destroy-notice buffer.',
+  vanished: 'Processes that went away while they were looked at.',
+  namespacesFailed: 'Network namespaces that could not be entered.',
+};
+
+function snakeCase(name: string): string {
+  return name.replaceAll(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`);
+}
+
+function counter(name: string, help: string, value: number | bigint): Metric {
+  return { name: `ttracer_${name}_total`, type: 'counter', help, value };
+}
+
+function gauge(name: string, help: string, value: number): Metric {
+  return { name: `ttracer_${name}`, type: 'gauge', help, value };
+}
+
+export function collectMetrics(sources: MetricSources): Metric[] {
+  const { agent, supervisor, table, attributor, namer } = sources;
+  const losses = agent.lastReport?.losses;
+  const watching = agent.watchingNow;
+  return [
+    {
+      name: 'ttracer_watching',
+      type: 'gauge',
+      help: 'Whether sockets are watched, and how.',
+      value: watching === null ? 0 : 1,
+      labels: { mode: watching?.mode ?? 'none', attach: watching?.attach ?? 'none' },
+    },
+    gauge('flows', 'Flows in the table.', table.size),
+    gauge('processes_cached', 'Processes whose names are cached.', namer.stats.cached),
+    gauge('sockets', 'Sockets that the last snapshot looked at.', agent.lastReport?.sockets ?? 0),
+    gauge(
+      'last_write_seconds',
+      'When the CMDB last took a flush.',
+      (agent.lastWriteMs ?? 0) / 1000,
+    ),
+    counter('helper_restarts', 'Times the helper was replaced.', supervisor.restarts),
+    counter(
+      'unattributed',
+      'Reports of flows whose process is not known.',
+      attributor.unattributed,
+    ),
+    counter('flows_overflowed', 'Reports that found the flow table full.', table.overflowed),
+    counter('direction_unknown', 'Connections of unknown direction.', table.unknownDirection),
+    ...(Object.keys(LOSSES) as (keyof Losses)[]).map((name) =>
+      counter(snakeCase(name), LOSSES[name], losses?.[name] ?? 0n),
+    ),
+  ];
+}
+
+/** Healthy: sockets are watched and the CMDB took a flush lately. */
+export function healthOf({ agent, flushIntervalMs }: MetricSources): Health {
+  if (agent.watchingNow === null) return { ok: false, text: 'not watching: the helper is gone' };
+  const ageMs = agent.lastWriteMs === null ? null : Date.now() - agent.lastWriteMs;
+  if (ageMs === null) return { ok: false, text: 'the CMDB has not taken a flush yet' };
+  const isLate = ageMs > 3 * flushIntervalMs + 10_000;
+  return isLate
+    ? { ok: false, text: `the CMDB took no flush for ${Math.round(ageMs / 1000)} s` }
+    : { ok: true, text: 'ok' };
+}

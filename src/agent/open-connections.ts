@@ -1,0 +1,48 @@
+import { readFileSync, renameSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import type { OpenConnections } from '../flow/flow-table.ts';
+
+const FILE = 'open-connections.json';
+
+/**
+ * Remembers from one agent to the next which connections were counted and are still open, so that
+ * the next one's first snapshot does not count them again. Means nothing after a reboot.
+ */
+export class OpenConnectionsFile {
+  readonly #path: string;
+  readonly #bootId: string | null;
+  #saved = '';
+
+  constructor(dataDir: string, bootId: string | null) {
+    this.#path = join(dataDir, FILE);
+    this.#bootId = bootId;
+  }
+
+  /** What the previous agent of this boot left open; empty when there was none. */
+  load(): OpenConnections {
+    let parsed: unknown;
+    try {
+      parsed = JSON.parse(readFileSync(this.#path, 'utf8'));
+    } catch {
+      return {}; // absent, or cut short by a crash: then some are counted once more
+    }
+    if (typeof parsed !== 'object' || parsed === null) return {};
+    const { bootId, open } = parsed as Record<string, unknown>;
+    if (this.#bootId === null || bootId !== this.#bootId) return {};
+    if (typeof open !== 'object' || open === null) return {};
+    return Object.fromEntries(
+      Object.entries(open).filter(
+        (entry): entry is [string, number] => Number.isSafeInteger(entry[1]) && entry[1] > 0,
+      ),
+    );
+  }
+
+  /** Writes what is open, if it changed. */
+  save(open: OpenConnections): void {
+    const text = JSON.stringify({ bootId: this.#bootId, open });
+    if (text === this.#saved) return;
+    writeFileSync(`${this.#path}.new`, text);
+    renameSync(`${this.#path}.new`, this.#path);
+    this.#saved = text;
+  }
+}
