@@ -13,6 +13,11 @@ const volatile __u32 only_netns = 0; /* trace just this namespace; 0: all */
 /* struct tcp_sock begins with its struct sock (include/linux/tcp.h). */
 #define TCP_READ(sk, field) BPF_CORE_READ((struct tcp_sock *)(sk), field)
 
+/* Gives BPF_CORE_READ_INTO the size to read. */
+struct tt_address {
+	__u8 bytes[16];
+};
+
 static __always_inline void map_ipv4(__u8 *out, __be32 address)
 {
 	__builtin_memset(out, 0, 10);
@@ -26,7 +31,7 @@ static __always_inline void read_local(struct sock *sk, __u8 *out)
 	if (BPF_CORE_READ(sk, __sk_common.skc_family) == AF_INET)
 		map_ipv4(out, BPF_CORE_READ(sk, __sk_common.skc_rcv_saddr));
 	else
-		BPF_CORE_READ_INTO(out, sk, __sk_common.skc_v6_rcv_saddr.in6_u.u6_addr8);
+		BPF_CORE_READ_INTO((struct tt_address *)out, sk, __sk_common.skc_v6_rcv_saddr);
 }
 
 static __always_inline void read_peer(struct sock *sk, __u8 *out)
@@ -34,7 +39,7 @@ static __always_inline void read_peer(struct sock *sk, __u8 *out)
 	if (BPF_CORE_READ(sk, __sk_common.skc_family) == AF_INET)
 		map_ipv4(out, BPF_CORE_READ(sk, __sk_common.skc_daddr));
 	else
-		BPF_CORE_READ_INTO(out, sk, __sk_common.skc_v6_daddr.in6_u.u6_addr8);
+		BPF_CORE_READ_INTO((struct tt_address *)out, sk, __sk_common.skc_v6_daddr);
 }
 
 /* inet_sport outlives the unhashing of the socket, skc_num does not. */

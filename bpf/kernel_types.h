@@ -91,9 +91,7 @@ struct pt_regs;
 #pragma clang attribute push(__attribute__((preserve_access_index)), apply_to = record)
 
 struct in6_addr {
-	union {
-		__u8 u6_addr8[16];
-	} in6_u;
+	__u8 bytes[16]; /* never accessed by name */
 };
 
 struct ns_common {
