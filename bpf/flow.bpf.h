@@ -104,11 +104,11 @@ static __always_inline struct tt_flow_counts *counts_of(const struct tt_flow_key
 	return counts;
 }
 
-#define TT_BUMP(key, field, n)                                                \
-	do {                                                                  \
-		struct tt_flow_counts *c_ = counts_of(key);                   \
-		if (c_)                                                       \
-			__sync_fetch_and_add(&c_->field, (n));                \
+#define TT_BUMP(key, field, n)                                 \
+	do {                                                   \
+		struct tt_flow_counts *c_ = counts_of(key);    \
+		if (c_)                                        \
+			__sync_fetch_and_add(&c_->field, (n)); \
 	} while (0)
 
 /*

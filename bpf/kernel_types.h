@@ -59,21 +59,21 @@ enum {
 	TCP_CLOSING,
 };
 
-#define AF_INET 2
-#define AF_INET6 10
-#define IPPROTO_TCP 6
-#define S_IFMT 0170000
-#define S_IFSOCK 0140000
-#define PF_KTHREAD 0x00200000
-#define SOCK_DONE 1 /* enum sock_flags, include/net/sock.h */
+#define AF_INET	     2
+#define AF_INET6     10
+#define IPPROTO_TCP  6
+#define S_IFMT	     0170000
+#define S_IFSOCK     0140000
+#define PF_KTHREAD   0x00200000
+#define SOCK_DONE    1 /* enum sock_flags, include/net/sock.h */
 #define PIDTYPE_PGID 2
 
 /* include/uapi/asm-generic/errno.h */
-#define ENETDOWN 100
-#define ENETUNREACH 101
-#define ETIMEDOUT 110
+#define ENETDOWN     100
+#define ENETUNREACH  101
+#define ETIMEDOUT    110
 #define ECONNREFUSED 111
-#define EHOSTDOWN 112
+#define EHOSTDOWN    112
 #define EHOSTUNREACH 113
 
 /* arch/x86 and arch/arm64 registers, as BPF_KPROBE reads them through <bpf/bpf_tracing.h> */
@@ -243,6 +243,11 @@ struct bpf_iter__task_file {
 	struct task_struct *task;
 	__u32 fd;
 	struct file *file;
+};
+
+struct bpf_iter__tcp {
+	struct bpf_iter_meta *meta;
+	struct sock_common *sk_common;
 };
 
 #pragma clang attribute pop

@@ -108,12 +108,12 @@ struct {
 	__type(value, struct tt_path_scratch);
 } path_scratch SEC(".maps");
 
-#define TT_COUNT(field, n)                                                       \
-	do {                                                                     \
-		__u32 zero_ = 0;                                                 \
+#define TT_COUNT(field, n)                                                        \
+	do {                                                                      \
+		__u32 zero_ = 0;                                                  \
 		struct tt_kernel_stats *s_ = bpf_map_lookup_elem(&stats, &zero_); \
-		if (s_)                                                          \
-			s_->field += (n);                                        \
+		if (s_)                                                           \
+			s_->field += (n);                                         \
 	} while (0)
 
 #endif /* MAPS_BPF_H */

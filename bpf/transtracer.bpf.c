@@ -245,7 +245,7 @@ int BPF_PROG(on_state_by_packet, struct sock *sk, int oldstate, int newstate)
 	return 0;
 }
 
-/* ---- reconcile: one pass over all open files (kernel/bpf/task_iter.c) ---- */
+/* ---- reconcile: a pass over all open files (kernel/bpf/task_iter.c), then one over sockets ---- */
 
 /* Set by the helper before each pass. */
 __u32 reconcile_pass = 0;
@@ -285,6 +285,7 @@ static __always_inline bool sent_syn(struct sock *sk)
 	return acked != TCP_READ(sk, bytes_sent) - TCP_READ(sk, bytes_retrans);
 }
 
+/* task is NULL for a socket that no process's files show: it is then found without an owner. */
 static __always_inline void adopt(struct sock *sk, struct task_struct *task, int state)
 {
 	struct tt_socket fresh = {};
@@ -296,14 +297,16 @@ static __always_inline void adopt(struct sock *sk, struct task_struct *task, int
 		passive = false;
 	fresh.phase = state == TCP_SYN_SENT ? TT_CONNECTING : TT_COUNTED;
 	read_key(sk, passive ? TT_PASSIVE : TT_ACTIVE, &fresh.key);
-	read_owner(task, &fresh.key);
+	if (task)
+		read_owner(task, &fresh.key);
 	/* An event that comes first wins. */
 	if (bpf_map_update_elem(&sockets, &id, &fresh, BPF_NOEXIST)) {
 		if (!bpf_map_lookup_elem(&sockets, &id))
 			TT_COUNT(sockets_full, 1);
 		return;
 	}
-	announce(sk, task, &fresh.key);
+	if (task)
+		announce(sk, task, &fresh.key);
 	if (fresh.phase == TT_COUNTED)
 		TT_BUMP(&fresh.key, found, 1);
 }
@@ -326,7 +329,8 @@ static __always_inline void reconcile_connection(struct sock *sk, struct task_st
 	}
 	if (socket->phase == TT_PENDING) {
 		resolve_passive(sk, task, socket);
-	} else if (socket->phase == TT_CONNECTING && state != TCP_SYN_SENT && state != TCP_SYN_RECV) {
+	} else if (socket->phase == TT_CONNECTING && state != TCP_SYN_SENT &&
+		   state != TCP_SYN_RECV) {
 		/* The kernel skipped the program when the answer came (recursion). */
 		socket->phase = TT_COUNTED;
 		TT_BUMP(&socket->key, opened, 1);
@@ -373,6 +377,28 @@ int reconcile(struct bpf_iter__task_file *ctx)
 		print_listener(ctx->meta->seq, sk, task);
 	else if (reconcile_pass == TT_PASS_CONNECTIONS)
 		reconcile_connection(sk, task);
+	return 0;
+}
+
+/*
+ * The rest of a namespace's sockets (net/ipv4/tcp_ipv4.c): those of the kernel itself, such as an NFS
+ * mount's, and those whose descriptors are under way between processes. One in an accept queue, or
+ * closed by its owner and still to be acknowledged, has no struct socket and is not ours to count.
+ */
+SEC("iter/tcp")
+int reconcile_hidden(struct bpf_iter__tcp *ctx)
+{
+	struct sock *sk = (struct sock *)ctx->sk_common;
+	__u64 id = (__u64)sk;
+
+	if (!sk || BPF_CORE_READ(sk, __sk_common.skc_state) != TCP_ESTABLISHED)
+		return 0;
+	if (!is_traced(sk) || !BPF_CORE_READ(sk, sk_socket))
+		return 0;
+	if (bpf_map_lookup_elem(&sockets, &id))
+		return 0;
+	reconcile_sockets++;
+	adopt(sk, NULL, TCP_ESTABLISHED);
 	return 0;
 }
 

@@ -18,12 +18,12 @@
 #include <linux/types.h>
 #endif
 
-#define TT_ABI_VERSION 1
+#define TT_ABI_VERSION	1
 
-#define TT_COMM_SIZE 16
-#define TT_EXE_SIZE 256
+#define TT_COMM_SIZE	16
+#define TT_EXE_SIZE	256
 #define TT_RELEASE_SIZE 64
-#define TT_TEXT_SIZE 256
+#define TT_TEXT_SIZE	256
 
 enum tt_direction {
 	TT_DIRECTION_UNKNOWN = 0,
@@ -235,7 +235,7 @@ struct tt_done_frame {
 };
 
 #define TT_DONE_SNAPSHOT 1 /* LISTENER frames before this one are the complete set */
-#define TT_DONE_PARTIAL 2 /* something could not be read: the set is not complete */
+#define TT_DONE_PARTIAL	 2 /* something could not be read: the set is not complete */
 
 /* Flag of TT_REQUEST_SNAPSHOT: look for the owners of all listening sockets anew, not only of new
  * ones. Matters where owners come from /proc, which is dear to read. */

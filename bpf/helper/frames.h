@@ -16,7 +16,7 @@ void frames_flush(void);
 bool frames_read_requests(void (*handle)(const struct tt_request *request, void *arg), void *arg);
 
 /* Fills a header for a frame type of fixed size. */
-#define FRAME(type_, struct_, flags_)                                                     \
+#define FRAME(type_, struct_, flags_) \
 	((struct tt_frame){ .length = sizeof(struct_), .type = (type_), .flags = (flags_) })
 
 #endif

@@ -13,7 +13,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#define RECEIVE_BUFFER (64 * 1024)
+#define RECEIVE_BUFFER	   (64 * 1024)
 #define NOTICE_QUEUE_BYTES (8 * 1024 * 1024)
 
 static int open_netlink(int flags)
@@ -85,8 +85,7 @@ static void read_message(const struct nlmsghdr *header, diag_visit *visit, void 
 {
 	const struct inet_diag_msg *message = NLMSG_DATA(header);
 	struct diag_socket out = {
-		.cookie = message->id.idiag_cookie[0] |
-			  (uint64_t)message->id.idiag_cookie[1] << 32,
+		.cookie = message->id.idiag_cookie[0] | (uint64_t)message->id.idiag_cookie[1] << 32,
 		.local_port = ntohs(message->id.idiag_sport),
 		.peer_port = ntohs(message->id.idiag_dport),
 		.state = message->idiag_state,

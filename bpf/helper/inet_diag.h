@@ -26,7 +26,8 @@ struct diag_socket {
 	uint8_t state;
 	uint32_t inode; /* 0: no file (TIME_WAIT, destroyed) */
 	uint64_t bytes_sent; /* payload, without retransmissions */
-	uint64_t bytes_received; /* counts the peer's FIN too: netlink does not tell whether one came */
+	uint64_t
+		bytes_received; /* counts the peer's FIN too: netlink does not tell whether one came */
 	uint64_t bytes_acked; /* counts the SYN of an active open, and the FIN */
 	uint32_t retransmits;
 	uint32_t unacked; /* segments in flight */

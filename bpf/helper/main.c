@@ -97,6 +97,7 @@ static void answer_stream(struct stream *stream, bool snapshot, struct tt_done_f
 		stream_reconcile(stream, &result);
 	stream_drain(stream);
 	done->sockets = result.sockets;
+	done->namespaces = result.namespaces;
 	if (result.reconciled)
 		done->frame.flags |= TT_DONE_SNAPSHOT;
 	if (result.partial)

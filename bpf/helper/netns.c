@@ -15,14 +15,23 @@
 
 #define MOUNTED_NAMESPACES "/run/netns"
 
+struct opening {
+	struct namespaces *namespaces;
+	struct netns *netns;
+};
+
 void namespaces_init(struct namespaces *namespaces, bool own_only)
 {
 	*namespaces = (struct namespaces){ .own_only = own_only };
 	table_init(&namespaces->table, sizeof(struct netns), sizeof(uint32_t));
 }
 
-static void open_sockets(struct namespaces *namespaces, struct netns *netns)
+static void open_sockets(void *arg)
 {
+	struct opening *opening = arg;
+	struct namespaces *namespaces = opening->namespaces;
+	struct netns *netns = opening->netns;
+
 	netns->diag_fd = diag_open();
 	netns->notice_fd = diag_open_notices();
 	if (netns->diag_fd < 0)
@@ -31,15 +40,15 @@ static void open_sockets(struct namespaces *namespaces, struct netns *netns)
 		namespaces->on_notice_fd(netns, true, namespaces->arg);
 }
 
-/* Runs open_sockets inside the namespace that path names. The helper has one thread. */
-static bool open_inside(struct namespaces *namespaces, struct netns *netns, const char *path)
+/* Calls visit inside the namespace that path names. The helper has one thread. */
+static bool visit_inside(const char *path, void (*visit)(void *arg), void *arg)
 {
 	int home = open("/proc/thread-self/ns/net", O_RDONLY | O_CLOEXEC);
 	int there = open(path, O_RDONLY | O_CLOEXEC);
 	bool entered = home >= 0 && there >= 0 && !setns(there, CLONE_NEWNET);
 
 	if (entered) {
-		open_sockets(namespaces, netns);
+		visit(arg);
 		if (setns(home, CLONE_NEWNET))
 			die("cannot return to the own network namespace: %s", strerror(errno));
 	}
@@ -52,17 +61,23 @@ static bool open_inside(struct namespaces *namespaces, struct netns *netns, cons
 
 static void note(struct namespaces *namespaces, uint32_t inum, const char *path)
 {
+	struct opening opening = { .namespaces = namespaces };
 	struct netns *netns;
 	bool is_new;
 
 	netns = table_insert(&namespaces->table, &inum, &is_new);
+	if (netns->scan != namespaces->scan)
+		snprintf(netns->path, sizeof(netns->path), "%s", path);
 	netns->scan = namespaces->scan;
 	if (!is_new)
 		return;
 	netns->diag_fd = netns->notice_fd = -1;
+	opening.netns = netns;
+	if (namespaces->without_sockets)
+		return;
 	if (inum == own_netns()) {
-		open_sockets(namespaces, netns);
-	} else if (!open_inside(namespaces, netns, path)) {
+		open_sockets(&opening);
+	} else if (!visit_inside(path, open_sockets, &opening)) {
 		namespaces->failed++;
 		warn("cannot enter network namespace %u (%s): %s", inum, path, strerror(errno));
 	}
@@ -118,4 +133,20 @@ void namespaces_scan(struct namespaces *namespaces)
 		scan_directory(namespaces, MOUNTED_NAMESPACES, false);
 	}
 	table_sweep(&namespaces->table, drop_unused, namespaces);
+}
+
+uint32_t namespaces_enter_each(struct namespaces *namespaces, void (*visit)(void *arg), void *arg)
+{
+	uint32_t own = own_netns(), entered = 0;
+	struct netns *netns;
+	size_t i = 0;
+
+	while ((netns = table_next(&namespaces->table, &i))) {
+		if (netns->inum == own)
+			visit(arg);
+		else if (!visit_inside(netns->path, visit, arg)) /* gone since, or not allowed */
+			continue;
+		entered++;
+	}
+	return entered;
 }

@@ -12,6 +12,7 @@ struct netns {
 	int notice_fd; /* -1: no destroy notices here */
 	uint32_t scan; /* last scan that found it in use */
 	bool dumped; /* a snapshot of it has been taken */
+	char path[64]; /* names it, as long as whoever was found in it lives */
 };
 
 struct namespaces {
@@ -19,6 +20,7 @@ struct namespaces {
 	bool own_only;
 	uint32_t scan;
 	uint64_t failed; /* namespaces that could not be entered, in all */
+	bool without_sockets; /* only keep track of namespaces: no netlink sockets in them */
 	/* Told of every notice socket that was opened or is about to be closed. */
 	void (*on_notice_fd)(const struct netns *netns, bool opened, void *arg);
 	void *arg;
@@ -30,5 +32,11 @@ void namespaces_init(struct namespaces *namespaces, bool own_only);
  * and closes those of namespaces nobody uses any more: an open socket alone would keep one alive.
  */
 void namespaces_scan(struct namespaces *namespaces);
+
+/*
+ * Calls visit with the calling thread inside each namespace of the last scan in turn. Returns how
+ * many could be entered.
+ */
+uint32_t namespaces_enter_each(struct namespaces *namespaces, void (*visit)(void *arg), void *arg);
 
 #endif

@@ -65,8 +65,8 @@ static bool visit_sockets(uint32_t tgid, visit_socket *visit, void *arg)
 	if (!descriptors)
 		return false;
 	while ((entry = readdir(descriptors))) {
-		ssize_t n = readlinkat(dirfd(descriptors), entry->d_name, target,
-				       sizeof(target) - 1);
+		ssize_t n =
+			readlinkat(dirfd(descriptors), entry->d_name, target, sizeof(target) - 1);
 		unsigned int inode;
 
 		if (n <= 0)
@@ -218,11 +218,10 @@ static void list_process(uint32_t tgid, void *arg)
 }
 
 void owners_visit_all(struct owners *owners, bool (*wanted)(uint32_t inode, void *arg),
-		      void (*visit)(uint32_t inode, const struct owner *owner, void *arg), void *arg)
+		      void (*visit)(uint32_t inode, const struct owner *owner, void *arg),
+		      void *arg)
 {
-	struct listing listing = {
-		.owners = owners, .wanted = wanted, .visit = visit, .arg = arg
-	};
+	struct listing listing = { .owners = owners, .wanted = wanted, .visit = visit, .arg = arg };
 
 	visit_processes(list_process, &listing);
 }

@@ -33,6 +33,7 @@ void owners_forget(struct owners *owners);
 
 /* Visits every (inode, owner) for which wanted returns true, over all processes. */
 void owners_visit_all(struct owners *owners, bool (*wanted)(uint32_t inode, void *arg),
-		      void (*visit)(uint32_t inode, const struct owner *owner, void *arg), void *arg);
+		      void (*visit)(uint32_t inode, const struct owner *owner, void *arg),
+		      void *arg);
 
 #endif

@@ -31,7 +31,8 @@ struct live {
 	uint64_t bytes_received;
 	uint32_t retransmits;
 	uint32_t snapshot; /* the last one that showed it */
-	uint64_t gone_ns; /* tombstone: missed by a snapshot, reported closed, notice still to come */
+	uint64_t
+		gone_ns; /* tombstone: missed by a snapshot, reported closed, notice still to come */
 	bool connecting; /* no answer yet: not reported */
 };
 
@@ -68,8 +69,8 @@ static void remember(struct sightings *sightings, uint32_t netns, const struct d
 {
 	if (sightings->count == sightings->capacity) {
 		sightings->capacity = sightings->capacity ? sightings->capacity * 2 : 256;
-		sightings->items = realloc(sightings->items,
-					   sightings->capacity * sizeof(*sightings->items));
+		sightings->items =
+			realloc(sightings->items, sightings->capacity * sizeof(*sightings->items));
 		if (!sightings->items)
 			die("out of memory");
 	}

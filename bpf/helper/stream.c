@@ -12,6 +12,7 @@
 
 #include "frames.h"
 #include "libbpf_log.h"
+#include "netns.h"
 #include "transtracer.skel.h"
 
 #define BATCH 1024
@@ -19,7 +20,7 @@
 struct stream {
 	struct transtracer *bpf;
 	struct ring_buffer *ring;
-	struct bpf_link *reconcile;
+	struct namespaces namespaces;
 	int current; /* which of flows_a and flows_b the programs count in */
 	bool discard;
 	struct tt_flow_key keys[BATCH];
@@ -96,8 +97,8 @@ static int load(struct stream *stream, const struct options *options, int rung)
 	error = error ?: transtracer__attach(stream->bpf);
 	if (error)
 		return -error;
-	/* An iterator's link does nothing until it is read; the skeleton made it with the others. */
-	stream->reconcile = stream->bpf->links.reconcile;
+	namespaces_init(&stream->namespaces, options->own_netns);
+	stream->namespaces.without_sockets = true;
 	stream->ring = ring_buffer__new(bpf_map__fd(stream->bpf->maps.ring), on_announcement,
 					stream, NULL);
 	return stream->ring ? 0 : errno;
@@ -194,7 +195,8 @@ void stream_take(struct stream *stream,
 	} while (!error); /* ENOENT: that was the last batch, and its count is valid */
 }
 
-static void write_flow(const struct tt_flow_key *key, const struct tt_flow_counts *counts, void *arg)
+static void write_flow(const struct tt_flow_key *key, const struct tt_flow_counts *counts,
+		       void *arg)
 {
 	uint16_t found_by = 0;
 	struct tt_flow_frame flow;
@@ -219,18 +221,15 @@ void stream_drain(struct stream *stream)
 
 /* ---- reconcile ---- */
 
-/* Runs the iterator once; what it prints goes to consume in whole LISTENER frames. */
-static bool run_pass(struct stream *stream, enum tt_pass pass,
-		     void (*consume)(const struct tt_listener_frame *, void *), void *arg)
+/* Runs an iterator once; what it prints goes to consume in whole LISTENER frames. */
+static bool run_iterator(struct bpf_link *link,
+			 void (*consume)(const struct tt_listener_frame *, void *), void *arg)
 {
 	static struct tt_listener_frame listeners[256];
 	size_t used = 0;
 	ssize_t n;
-	int fd;
+	int fd = bpf_iter_create(bpf_link__fd(link));
 
-	stream->bpf->bss->reconcile_pass = pass;
-	stream->bpf->bss->reconcile_sockets = 0;
-	fd = bpf_iter_create(bpf_link__fd(stream->reconcile));
 	if (fd < 0) {
 		warn("cannot start a reconcile: %s", strerror(-fd));
 		return false;
@@ -253,6 +252,20 @@ static bool run_pass(struct stream *stream, enum tt_pass pass,
 		warn("a reconcile ended early: %s", strerror(errno));
 	close(fd);
 	return n == 0;
+}
+
+static bool run_pass(struct stream *stream, enum tt_pass pass,
+		     void (*consume)(const struct tt_listener_frame *, void *), void *arg)
+{
+	stream->bpf->bss->reconcile_pass = pass;
+	return run_iterator(stream->bpf->links.reconcile, consume, arg);
+}
+
+static void find_hidden(void *arg)
+{
+	struct stream *stream = arg;
+
+	run_iterator(stream->bpf->links.reconcile_hidden, NULL, NULL);
 }
 
 static void forget_listeners(int map)
@@ -285,11 +298,18 @@ void stream_reconcile(struct stream *stream, struct stream_result *result)
 	struct listener_arg to = { .map = bpf_map__fd(stream->bpf->maps.listeners) };
 	bool complete;
 
+	stream->bpf->bss->reconcile_sockets = 0;
 	forget_listeners(to.map);
 	complete = run_pass(stream, TT_PASS_LISTENERS, note_listener, &to) && !to.full;
 	/* Without all listeners the directions of old sockets would be guesses. */
 	if (complete)
 		complete = run_pass(stream, TT_PASS_CONNECTIONS, NULL, NULL);
+	/* Only now: what a process's files show has got its owner. */
+	if (complete) {
+		namespaces_scan(&stream->namespaces);
+		result->namespaces =
+			namespaces_enter_each(&stream->namespaces, find_hidden, stream);
+	}
 	result->reconciled = true;
 	result->partial = !complete;
 	result->sockets = stream->bpf->bss->reconcile_sockets;
@@ -329,7 +349,8 @@ static uint64_t missed_probes(struct stream *stream)
 	struct bpf_program *program;
 	uint64_t missed = 0;
 
-	bpf_object__for_each_program(program, stream->bpf->obj) {
+	bpf_object__for_each_program(program, stream->bpf->obj)
+	{
 		struct bpf_prog_info info = {};
 		uint32_t size = sizeof(info);
 

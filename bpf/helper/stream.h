@@ -9,6 +9,7 @@ struct stream;
 
 struct stream_result {
 	uint32_t sockets; /* connected sockets a reconcile looked at */
+	uint32_t namespaces; /* it looked into */
 	bool reconciled;
 	bool partial;
 };
@@ -25,7 +26,10 @@ int stream_fd(const struct stream *stream);
 /* Passes announcements on as frames. */
 void stream_read(struct stream *stream);
 
-/* Writes LISTENER frames for every listening socket and accounts for every connected one. */
+/*
+ * Writes LISTENER frames for every listening socket and accounts for every connected one, by the
+ * files of all processes and then by the sockets of all namespaces.
+ */
 void stream_reconcile(struct stream *stream, struct stream_result *result);
 /* Writes FLOW frames for everything counted since the last drain. */
 void stream_drain(struct stream *stream);
