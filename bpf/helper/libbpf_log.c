@@ -25,11 +25,14 @@ static int on_print(enum libbpf_print_level level, const char *format, va_list a
 	}
 	vsnprintf(line, sizeof(line), format, args);
 	line[strcspn(line, "\n")] = '\0';
-	/*
-	 * The first warning is the cause, what follows are consequences. The hint about ulimit comes
-	 * with every EPERM and misleads.
-	 */
-	if (level == LIBBPF_WARN && !first_warning[0] && !strstr(line, "ulimit"))
+	if (level != LIBBPF_WARN || first_warning[0])
+		return 0;
+	/* libbpf's own trial load failed; it goes on to guess at memory limits, which misleads. */
+	if (strstr(line, "probe_loading"))
+		strcpy(first_warning, "the kernel refuses bpf(2)");
+	/* The first warning is the cause, what follows are consequences. The hint about ulimit comes
+	 * with every EPERM and misleads as well. */
+	else if (!strstr(line, "ulimit"))
 		strcpy(first_warning, line);
 	return 0;
 }
