@@ -168,34 +168,4 @@ static __always_inline void count_bytes(struct sock *sk, struct tt_socket *socke
 	socket->retransmits = retransmits;
 }
 
-static __always_inline void keep_socket(struct sock *sk, const struct tt_socket *socket)
-{
-	__u64 id = (__u64)sk;
-
-	if (bpf_map_update_elem(&sockets, &id, socket, BPF_ANY))
-		TT_COUNT(sockets_full, 1);
-}
-
-/* An active open begins in the task that will own it; later steps run wherever packets arrive. */
-static __always_inline void begin_active(struct sock *sk, struct task_struct *task)
-{
-	struct tt_socket socket = { .phase = TT_CONNECTING };
-
-	read_key(sk, TT_ACTIVE, &socket.key);
-	read_owner(task, &socket.key);
-	keep_socket(sk, &socket);
-	announce(sk, task, &socket.key);
-}
-
-/* The owner of a passive socket is known: from now on it counts. */
-static __always_inline void resolve_passive(struct sock *sk, struct task_struct *task,
-					    struct tt_socket *socket)
-{
-	read_owner(task, &socket->key);
-	socket->phase = TT_COUNTED;
-	announce(sk, task, &socket->key);
-	TT_BUMP(&socket->key, opened, 1);
-	TT_COUNT(pending_resolved, 1);
-}
-
 #endif /* FLOW_BPF_H */

@@ -30,9 +30,9 @@ static int on_print(enum libbpf_print_level level, const char *format, va_list a
 	/* libbpf's own trial load failed; it goes on to guess at memory limits, which misleads. */
 	if (strstr(line, "probe_loading"))
 		strcpy(first_warning, "the kernel refuses bpf(2)");
-	/* The first warning is the cause, what follows are consequences. The hint about ulimit comes
-	 * with every EPERM and misleads as well. */
-	else if (!strstr(line, "ulimit"))
+	/* The first warning is the cause, what follows are consequences. Hints at
+	 * memory limits come with every EPERM and mislead as well. */
+	else if (!strstr(line, "ulimit") && !strstr(line, "RLIMIT_MEMLOCK"))
 		strcpy(first_warning, line);
 	return 0;
 }

@@ -11,6 +11,7 @@
 #include "listeners.h"
 #include "netns.h"
 #include "owners.h"
+#include "sighting.h"
 
 #define NANOSECONDS 1000000000ull
 /* A socket that is reset keeps its descriptor, and its notice waits, until its owner closes it. */
@@ -34,13 +35,6 @@ struct live {
 	uint64_t
 		gone_ns; /* tombstone: missed by a snapshot, reported closed, notice still to come */
 	bool connecting; /* no answer yet: not reported */
-};
-
-/* A socket met for the first time, or a notice, until all listeners are known. */
-struct sighting {
-	uint32_t netns;
-	uint64_t seen_ns;
-	struct diag_socket socket;
 };
 
 struct sightings {
@@ -77,55 +71,6 @@ static void remember(struct sightings *sightings, uint32_t netns, const struct d
 	sightings->items[sightings->count++] = (struct sighting){ netns, boot_ns(), *socket };
 }
 
-/* ---- which flow a socket belongs to ---- */
-
-/*
- * Sequence numbers that were acknowledged beyond the payload: the SYN of an active open and the FIN.
- * -1 where it cannot be told.
- */
-static int beyond_payload(const struct diag_socket *socket)
-{
-	if (!socket->has_bytes_sent || socket->unacked)
-		return -1;
-	return (int)(socket->bytes_acked - socket->bytes_sent);
-}
-
-/*
- * The LISTEN set decides (paper, figure 4). Where nobody listens any more, an open socket that had
- * nothing but payload acknowledged never sent a SYN. A destroyed one proves nothing so: it may never
- * have been established, or its FIN be in the sum.
- */
-static enum tt_direction direction_of(const struct poll *poll, const struct sighting *sighting)
-{
-	const struct diag_socket *socket = &sighting->socket;
-	bool open = socket->state == STATE_ESTABLISHED || socket->state == STATE_CLOSE_WAIT;
-
-	if (listeners_has(&poll->listeners, sighting->netns, socket->local, socket->local_port))
-		return TT_PASSIVE;
-	if (open && beyond_payload(socket) == 0)
-		return TT_PASSIVE;
-	if (open && beyond_payload(socket) == 1)
-		return TT_ACTIVE;
-	return poll->listeners.complete ? TT_ACTIVE : TT_DIRECTION_UNKNOWN;
-}
-
-static struct tt_flow_key flow_of(const struct sighting *sighting, enum tt_direction direction,
-				  const struct owner *owner)
-{
-	const struct diag_socket *socket = &sighting->socket;
-	struct tt_flow_key key = {
-		.start_ns = owner ? owner->start_ns : 0,
-		.tgid = owner ? owner->tgid : 0,
-		.netns = sighting->netns,
-		.service_port = direction == TT_PASSIVE ? socket->local_port : socket->peer_port,
-		.direction = (uint8_t)direction,
-	};
-
-	memcpy(key.local, socket->local, sizeof(key.local));
-	memcpy(key.peer, socket->peer, sizeof(key.peer));
-	return key;
-}
-
 /* ---- counting ---- */
 
 /* What the socket moved since it was last reported; live is brought up to date. */
@@ -146,22 +91,6 @@ static void add_bytes(struct tt_flow_counts *counts, struct live *live,
 static struct tt_flow_counts counts_at(uint64_t ns)
 {
 	return (struct tt_flow_counts){ .first_ns = ns, .last_ns = ns };
-}
-
-/* An answer to the SYN was a reset if there was any; else retransmissions tell that none came. */
-static void count_failure(struct tt_flow_counts *counts, const struct diag_socket *socket)
-{
-	if (socket->segments_in)
-		counts->refused++;
-	else if (socket->retransmits)
-		counts->timed_out++;
-	else
-		counts->failed_other++;
-}
-
-static bool was_established(const struct diag_socket *socket)
-{
-	return socket->bytes_acked || socket->bytes_received;
 }
 
 /* ---- snapshots ---- */
@@ -255,11 +184,11 @@ static bool is_counted_later(const struct poll *poll, const struct diag_socket *
 static void count_fresh(struct poll *poll, const struct sighting *sighting)
 {
 	const struct diag_socket *socket = &sighting->socket;
-	enum tt_direction direction = direction_of(poll, sighting);
+	enum tt_direction direction = sighting_direction(&poll->listeners, sighting);
 	struct tt_flow_counts counts = counts_at(sighting->seen_ns);
 	struct live_key key = { socket->cookie, sighting->netns };
 	struct tt_flow_key flow =
-		flow_of(sighting, direction, owners_of(&poll->owners, socket->inode));
+		sighting_flow(sighting, direction, owners_of(&poll->owners, socket->inode));
 	struct live *live;
 
 	counts.found = 1;
@@ -343,8 +272,8 @@ static void close_live(struct poll *poll, struct live *live, const struct diag_s
 {
 	struct tt_flow_counts counts = counts_at(boot_ns());
 
-	if (live->connecting && !was_established(socket)) {
-		count_failure(&counts, socket);
+	if (live->connecting && !sighting_was_established(socket)) {
+		sighting_count_failure(&counts, socket);
 	} else {
 		counts.opened = live->connecting;
 		counts.closed = !live->gone_ns;
@@ -372,12 +301,12 @@ static void visit_notice(const struct diag_socket *socket, void *arg)
 /* A connection that opened and closed between two snapshots, or a connect that failed. */
 static void judge_notice(struct poll *poll, const struct sighting *sighting)
 {
-	enum tt_direction direction = direction_of(poll, sighting);
-	struct tt_flow_key flow = flow_of(sighting, direction, NULL);
+	enum tt_direction direction = sighting_direction(&poll->listeners, sighting);
+	struct tt_flow_key flow = sighting_flow(sighting, direction, NULL);
 	struct tt_flow_counts counts = counts_at(sighting->seen_ns);
 
-	if (direction == TT_ACTIVE && !was_established(&sighting->socket)) {
-		count_failure(&counts, &sighting->socket);
+	if (direction == TT_ACTIVE && !sighting_was_established(&sighting->socket)) {
+		sighting_count_failure(&counts, &sighting->socket);
 	} else {
 		counts.opened = 1;
 		counts.closed = 1;

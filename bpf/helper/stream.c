@@ -1,6 +1,4 @@
 // SPDX-License-Identifier: MIT
-#include "stream.h"
-
 #include <bpf/bpf.h>
 #include <bpf/btf.h>
 #include <bpf/libbpf.h>
@@ -12,20 +10,7 @@
 
 #include "frames.h"
 #include "libbpf_log.h"
-#include "netns.h"
-#include "transtracer.skel.h"
-
-#define BATCH 1024
-
-struct stream {
-	struct transtracer *bpf;
-	struct ring_buffer *ring;
-	struct namespaces namespaces;
-	int current; /* which of flows_a and flows_b the programs count in */
-	bool discard;
-	struct tt_flow_key keys[BATCH];
-	struct tt_flow_counts counts[BATCH];
-};
+#include "stream_private.h"
 
 /*
  * inet_csk_accept has four parameters until 6.9 and two from 6.10 on. The wrong program loads on
@@ -163,159 +148,6 @@ void stream_discard(struct stream *stream)
 	stream_read(stream);
 	stream->discard = false;
 }
-
-/* ---- drain ---- */
-
-void stream_take(struct stream *stream,
-		 void (*visit)(const struct tt_flow_key *, const struct tt_flow_counts *, void *),
-		 void *arg)
-{
-	struct bpf_map *maps[2] = { stream->bpf->maps.flows_a, stream->bpf->maps.flows_b };
-	int old = bpf_map__fd(maps[stream->current]);
-	int fresh = bpf_map__fd(maps[!stream->current]);
-	uint32_t zero = 0, position = 0, count;
-	bool first = true;
-	int error;
-
-	/* Returns when no program uses the old map any more (maybe_wait_bpf_programs). */
-	error = bpf_map_update_elem(bpf_map__fd(stream->bpf->maps.flows), &zero, &fresh, BPF_ANY);
-	if (error)
-		die("cannot swap the flow maps: %s", strerror(-error));
-	stream->current = !stream->current;
-
-	do {
-		count = BATCH;
-		error = bpf_map_lookup_and_delete_batch(old, first ? NULL : &position, &position,
-							stream->keys, stream->counts, &count, NULL);
-		if (error && error != -ENOENT)
-			die("cannot drain the flow map: %s", strerror(-error));
-		first = false;
-		for (uint32_t i = 0; i < count; i++)
-			visit(&stream->keys[i], &stream->counts[i], arg);
-	} while (!error); /* ENOENT: that was the last batch, and its count is valid */
-}
-
-static void write_flow(const struct tt_flow_key *key, const struct tt_flow_counts *counts,
-		       void *arg)
-{
-	uint16_t found_by = 0;
-	struct tt_flow_frame flow;
-
-	(void)arg;
-	if (counts->found)
-		found_by |= TT_BY_SNAPSHOT;
-	if (counts->opened || counts->refused || counts->timed_out || counts->unreachable ||
-	    counts->failed_other)
-		found_by |= TT_BY_STREAM;
-	flow.frame = FRAME(TT_FRAME_FLOW, struct tt_flow_frame, found_by);
-	flow.key = *key;
-	flow.counts = *counts;
-	frames_write(&flow);
-}
-
-void stream_drain(struct stream *stream)
-{
-	stream_read(stream); /* names before numbers */
-	stream_take(stream, write_flow, NULL);
-}
-
-/* ---- reconcile ---- */
-
-/* Runs an iterator once; what it prints goes to consume in whole LISTENER frames. */
-static bool run_iterator(struct bpf_link *link,
-			 void (*consume)(const struct tt_listener_frame *, void *), void *arg)
-{
-	static struct tt_listener_frame listeners[256];
-	size_t used = 0;
-	ssize_t n;
-	int fd = bpf_iter_create(bpf_link__fd(link));
-
-	if (fd < 0) {
-		warn("cannot start a reconcile: %s", strerror(-fd));
-		return false;
-	}
-	while ((n = read(fd, (char *)listeners + used, sizeof(listeners) - used)) != 0) {
-		size_t whole;
-
-		if (n < 0 && (errno == EAGAIN || errno == EINTR))
-			continue;
-		if (n < 0)
-			break;
-		used += (size_t)n;
-		whole = used / sizeof(listeners[0]);
-		for (size_t i = 0; i < whole; i++)
-			consume(&listeners[i], arg);
-		used -= whole * sizeof(listeners[0]);
-		memmove(listeners, &listeners[whole], used);
-	}
-	if (n < 0)
-		warn("a reconcile ended early: %s", strerror(errno));
-	close(fd);
-	return n == 0;
-}
-
-static bool run_pass(struct stream *stream, enum tt_pass pass,
-		     void (*consume)(const struct tt_listener_frame *, void *), void *arg)
-{
-	stream->bpf->bss->reconcile_pass = pass;
-	return run_iterator(stream->bpf->links.reconcile, consume, arg);
-}
-
-static void find_hidden(void *arg)
-{
-	struct stream *stream = arg;
-
-	run_iterator(stream->bpf->links.reconcile_hidden, NULL, NULL);
-}
-
-static void forget_listeners(int map)
-{
-	struct tt_listener_key key;
-
-	while (!bpf_map_get_next_key(map, NULL, &key))
-		bpf_map_delete_elem(map, &key);
-}
-
-struct listener_arg {
-	int map;
-	bool full;
-};
-
-static void note_listener(const struct tt_listener_frame *listener, void *arg)
-{
-	struct tt_listener_key key = { .netns = listener->netns, .port = listener->port };
-	struct listener_arg *to = arg;
-	uint8_t one = 1;
-
-	memcpy(key.local, listener->local, sizeof(key.local));
-	if (bpf_map_update_elem(to->map, &key, &one, BPF_ANY))
-		to->full = true;
-	frames_write(listener);
-}
-
-void stream_reconcile(struct stream *stream, struct stream_result *result)
-{
-	struct listener_arg to = { .map = bpf_map__fd(stream->bpf->maps.listeners) };
-	bool complete;
-
-	stream->bpf->bss->reconcile_sockets = 0;
-	forget_listeners(to.map);
-	complete = run_pass(stream, TT_PASS_LISTENERS, note_listener, &to) && !to.full;
-	/* Without all listeners the directions of old sockets would be guesses. */
-	if (complete)
-		complete = run_pass(stream, TT_PASS_CONNECTIONS, NULL, NULL);
-	/* Only now: what a process's files show has got its owner. */
-	if (complete) {
-		namespaces_scan(&stream->namespaces);
-		result->namespaces =
-			namespaces_enter_each(&stream->namespaces, find_hidden, stream);
-	}
-	result->reconciled = true;
-	result->partial = !complete;
-	result->sockets = stream->bpf->bss->reconcile_sockets;
-}
-
-/* ---- stats ---- */
 
 static void sum_stats(struct stream *stream, struct tt_kernel_stats *sum)
 {

@@ -1,0 +1,104 @@
+// SPDX-License-Identifier: MIT
+/* Runs the iterators that account for the sockets that exist. */
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+#include <errno.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "frames.h"
+#include "stream_private.h"
+
+/* Runs an iterator once; what it prints goes to consume in whole LISTENER frames. */
+static bool run_iterator(struct bpf_link *link,
+			 void (*consume)(const struct tt_listener_frame *, void *), void *arg)
+{
+	static struct tt_listener_frame listeners[256];
+	size_t used = 0;
+	ssize_t n;
+	int fd = bpf_iter_create(bpf_link__fd(link));
+
+	if (fd < 0) {
+		warn("cannot start a reconcile: %s", strerror(-fd));
+		return false;
+	}
+	while ((n = read(fd, (char *)listeners + used, sizeof(listeners) - used)) != 0) {
+		size_t whole;
+
+		if (n < 0 && (errno == EAGAIN || errno == EINTR))
+			continue;
+		if (n < 0)
+			break;
+		used += (size_t)n;
+		whole = used / sizeof(listeners[0]);
+		for (size_t i = 0; i < whole; i++)
+			consume(&listeners[i], arg);
+		used -= whole * sizeof(listeners[0]);
+		memmove(listeners, &listeners[whole], used);
+	}
+	if (n < 0)
+		warn("a reconcile ended early: %s", strerror(errno));
+	close(fd);
+	return n == 0;
+}
+
+static bool run_pass(struct stream *stream, enum tt_pass pass,
+		     void (*consume)(const struct tt_listener_frame *, void *), void *arg)
+{
+	stream->bpf->bss->reconcile_pass = pass;
+	return run_iterator(stream->bpf->links.reconcile, consume, arg);
+}
+
+static void find_hidden(void *arg)
+{
+	struct stream *stream = arg;
+
+	run_iterator(stream->bpf->links.reconcile_hidden, NULL, NULL);
+}
+
+static void forget_listeners(int map)
+{
+	struct tt_listener_key key;
+
+	while (!bpf_map_get_next_key(map, NULL, &key))
+		bpf_map_delete_elem(map, &key);
+}
+
+struct listener_arg {
+	int map;
+	bool full;
+};
+
+static void note_listener(const struct tt_listener_frame *listener, void *arg)
+{
+	struct tt_listener_key key = { .netns = listener->netns, .port = listener->port };
+	struct listener_arg *to = arg;
+	uint8_t one = 1;
+
+	memcpy(key.local, listener->local, sizeof(key.local));
+	if (bpf_map_update_elem(to->map, &key, &one, BPF_ANY))
+		to->full = true;
+	frames_write(listener);
+}
+
+void stream_reconcile(struct stream *stream, struct stream_result *result)
+{
+	struct listener_arg to = { .map = bpf_map__fd(stream->bpf->maps.listeners) };
+	bool complete;
+
+	stream->bpf->bss->reconcile_sockets = 0;
+	forget_listeners(to.map);
+	complete = run_pass(stream, TT_PASS_LISTENERS, note_listener, &to) && !to.full;
+	/* Without all listeners the directions of old sockets would be guesses. */
+	if (complete)
+		complete = run_pass(stream, TT_PASS_CONNECTIONS, NULL, NULL);
+	/* Only now: what a process's files show has got its owner. */
+	if (complete) {
+		namespaces_scan(&stream->namespaces);
+		result->namespaces =
+			namespaces_enter_each(&stream->namespaces, find_hidden, stream);
+	}
+	result->reconciled = true;
+	result->partial = !complete;
+	result->sockets = stream->bpf->bss->reconcile_sockets;
+}

@@ -1,0 +1,117 @@
+/* SPDX-License-Identifier: (MIT OR GPL-2.0) */
+/* Accounts for sockets that exist: those older than us, and those whose owner no event told. */
+#ifndef RECONCILE_BPF_H
+#define RECONCILE_BPF_H
+
+#include "lifecycle.bpf.h"
+
+/* Set by the helper before each pass. */
+__u32 reconcile_pass = 0;
+/* Connected sockets seen in the pass; the helper resets and reads it. */
+__u32 reconcile_sockets = 0;
+
+static __always_inline bool listens(struct tt_listener_key *key)
+{
+	return bpf_map_lookup_elem(&listeners, key) != NULL;
+}
+
+/* Does somebody listen on the socket's local endpoint, by address or wildcard? */
+static __always_inline bool is_local_endpoint_listened(struct sock *sk)
+{
+	struct tt_listener_key key = { .netns = netns_of(sk), .port = local_port(sk) };
+
+	read_local(sk, key.local);
+	if (listens(&key))
+		return true;
+	__builtin_memset(key.local, 0, sizeof(key.local));
+	if (listens(&key))
+		return true;
+	map_ipv4(key.local, 0);
+	return listens(&key);
+}
+
+/*
+ * Did this end send the SYN? It takes a sequence number that bytes_acked counts and bytes_sent does
+ * not (tcp_snd_una_update, __tcp_transmit_skb); a passive end starts behind its SYN. Exact while no
+ * FIN was sent. Tells the direction where the listener is gone but its connections live.
+ */
+static __always_inline bool sent_syn(struct sock *sk)
+{
+	__u32 in_flight = TCP_READ(sk, snd_nxt) - TCP_READ(sk, snd_una);
+	__u64 acked = TCP_READ(sk, bytes_acked) + in_flight;
+
+	return acked != TCP_READ(sk, bytes_sent) - TCP_READ(sk, bytes_retrans);
+}
+
+/* task is NULL for a socket that no process's files show: it is then found without an owner. */
+static __always_inline void adopt(struct sock *sk, struct task_struct *task, int state)
+{
+	struct tt_socket fresh = {};
+	__u64 id = (__u64)sk;
+	bool passive = is_local_endpoint_listened(sk) ||
+		       ((state == TCP_ESTABLISHED || state == TCP_CLOSE_WAIT) && !sent_syn(sk));
+
+	if (state == TCP_SYN_SENT)
+		passive = false;
+	fresh.phase = state == TCP_SYN_SENT ? TT_CONNECTING : TT_COUNTED;
+	read_key(sk, passive ? TT_PASSIVE : TT_ACTIVE, &fresh.key);
+	if (task)
+		read_owner(task, &fresh.key);
+	/* An event that comes first wins. */
+	if (bpf_map_update_elem(&sockets, &id, &fresh, BPF_NOEXIST)) {
+		if (!bpf_map_lookup_elem(&sockets, &id))
+			TT_COUNT(sockets_full, 1);
+		return;
+	}
+	if (task)
+		announce(sk, task, &fresh.key);
+	if (fresh.phase == TT_COUNTED)
+		TT_BUMP(&fresh.key, found, 1);
+}
+
+static __always_inline void reconcile_connection(struct sock *sk, struct task_struct *task)
+{
+	int state = BPF_CORE_READ(sk, __sk_common.skc_state);
+	__u64 id = (__u64)sk;
+	struct tt_socket *socket;
+
+	if (state == TCP_CLOSE || state == TCP_LISTEN || state == TCP_TIME_WAIT)
+		return;
+	reconcile_sockets++;
+	socket = bpf_map_lookup_elem(&sockets, &id);
+	if (!socket) {
+		adopt(sk, task, state);
+		socket = bpf_map_lookup_elem(&sockets, &id);
+		if (!socket)
+			return;
+	}
+	if (socket->phase == TT_PENDING) {
+		resolve_passive(sk, task, socket);
+	} else if (socket->phase == TT_CONNECTING && state != TCP_SYN_SENT &&
+		   state != TCP_SYN_RECV) {
+		/* The kernel skipped the program when the answer came (recursion). */
+		socket->phase = TT_COUNTED;
+		TT_BUMP(&socket->key, opened, 1);
+	}
+	if (socket->phase == TT_COUNTED)
+		count_bytes(sk, socket);
+}
+
+static __always_inline void print_listener(struct seq_file *seq, struct sock *sk,
+					   struct task_struct *task)
+{
+	struct tt_listener_frame listener = {};
+
+	if (BPF_CORE_READ(sk, __sk_common.skc_state) != TCP_LISTEN)
+		return;
+	listener.frame.length = sizeof(listener);
+	listener.frame.type = TT_FRAME_LISTENER;
+	listener.tgid = BPF_CORE_READ(task, tgid);
+	listener.start_ns = BPF_CORE_READ(task, group_leader, start_boottime);
+	listener.netns = netns_of(sk);
+	listener.port = local_port(sk);
+	read_local(sk, listener.local);
+	bpf_seq_write(seq, &listener, sizeof(listener));
+}
+
+#endif /* RECONCILE_BPF_H */
