@@ -20,6 +20,7 @@ static __always_inline void begin_active(struct sock *sk, struct task_struct *ta
 
 	read_key(sk, TT_ACTIVE, &socket.key);
 	read_owner(task, &socket.key);
+	TT_COUNT(pending_made, 1);
 	keep_socket(sk, &socket);
 	announce(sk, task, &socket.key);
 }
@@ -31,6 +32,15 @@ static __always_inline void resolve_passive(struct sock *sk, struct task_struct 
 	read_owner(task, &socket->key);
 	socket->phase = TT_COUNTED;
 	announce(sk, task, &socket->key);
+	TT_BUMP(&socket->key, opened, 1);
+	TT_COUNT(pending_resolved, 1);
+}
+
+static __always_inline void count_answered(struct tt_socket *socket)
+{
+	if (socket->phase != TT_CONNECTING && socket->phase != TT_UNANSWERED)
+		return;
+	socket->phase = TT_COUNTED;
 	TT_BUMP(&socket->key, opened, 1);
 	TT_COUNT(pending_resolved, 1);
 }
@@ -97,7 +107,10 @@ static __always_inline void on_closed(struct sock *sk, __u64 id)
 		}
 	}
 	if (socket->phase == TT_CONNECTING) {
+		TT_COUNT(pending_resolved, 1);
 		on_failed(sk, socket);
+	} else if (socket->phase == TT_UNANSWERED) {
+		TT_COUNT(pending_resolved, 1);
 	} else if (socket->phase == TT_COUNTED) {
 		count_bytes(sk, socket);
 		TT_BUMP(&socket->key, closed, 1);
@@ -111,10 +124,7 @@ static __always_inline void on_established(struct sock *sk, __u64 id)
 	struct tt_socket *socket = bpf_map_lookup_elem(&sockets, &id);
 
 	if (socket) {
-		if (socket->phase == TT_CONNECTING) {
-			socket->phase = TT_COUNTED;
-			TT_BUMP(&socket->key, opened, 1);
-		}
+		count_answered(socket);
 		return;
 	}
 	read_key(sk, TT_PASSIVE, &fresh.key);

@@ -11,6 +11,7 @@ enum tt_phase {
 	TT_CONNECTING = 1, /* active open begun: owner known, no answer yet */
 	TT_PENDING = 2, /* passive open established, owner not known yet: not counted */
 	TT_COUNTED = 3, /* counted under its key */
+	TT_UNANSWERED = 4, /* active open counted as timed out, though the kernel still tries */
 };
 
 struct tt_socket {

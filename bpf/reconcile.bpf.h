@@ -65,8 +65,23 @@ static __always_inline void adopt(struct sock *sk, struct task_struct *task, int
 	}
 	if (task)
 		announce(sk, task, &fresh.key);
+	if (fresh.phase == TT_CONNECTING)
+		TT_COUNT(pending_made, 1);
 	if (fresh.phase == TT_COUNTED)
 		TT_BUMP(&fresh.key, found, 1);
+}
+
+/*
+ * The kernel goes on trying for two minutes (tcp_syn_retries); whoever asks meanwhile should see that
+ * nobody answers. The second retransmission of a SYN is due three seconds after the first SYN.
+ */
+static __always_inline void count_unanswered(struct sock *sk, struct tt_socket *socket)
+{
+	if (socket->phase != TT_CONNECTING ||
+	    TCP_READ(sk, total_retrans) < TT_UNANSWERED_RETRANSMITS)
+		return;
+	socket->phase = TT_UNANSWERED;
+	TT_BUMP(&socket->key, timed_out, 1);
 }
 
 static __always_inline void reconcile_connection(struct sock *sk, struct task_struct *task)
@@ -87,11 +102,11 @@ static __always_inline void reconcile_connection(struct sock *sk, struct task_st
 	}
 	if (socket->phase == TT_PENDING) {
 		resolve_passive(sk, task, socket);
-	} else if (socket->phase == TT_CONNECTING && state != TCP_SYN_SENT &&
-		   state != TCP_SYN_RECV) {
-		/* The kernel skipped the program when the answer came (recursion). */
-		socket->phase = TT_COUNTED;
-		TT_BUMP(&socket->key, opened, 1);
+	} else if (state == TCP_SYN_SENT) {
+		count_unanswered(sk, socket);
+	} else if (state != TCP_SYN_RECV) {
+		/* In case the kernel skipped the program when the answer came (recursion). */
+		count_answered(socket);
 	}
 	if (socket->phase == TT_COUNTED)
 		count_bytes(sk, socket);

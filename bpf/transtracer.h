@@ -86,9 +86,12 @@ struct tt_kernel_stats {
 	__u64 ring_lost; /* announcements that found the ring buffer full */
 	__u64 flows_full; /* counts that found the flow map full */
 	__u64 sockets_full; /* sockets that found the socket map full */
-	__u64 pending_made; /* passive sockets established, owner not yet known */
-	__u64 pending_resolved; /* ... of which got their owner, or went away */
+	__u64 pending_made; /* connects begun, and passive sockets whose owner is not yet known */
+	__u64 pending_resolved; /* ... of which got their answer or owner, or went away */
 };
+
+/* A connect whose SYN was sent again this often counts as timed out. */
+#define TT_UNANSWERED_RETRANSMITS 2
 
 /* What one run of the reconcile program does. */
 enum tt_pass {

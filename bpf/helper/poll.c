@@ -32,9 +32,9 @@ struct live {
 	uint64_t bytes_received;
 	uint32_t retransmits;
 	uint32_t snapshot; /* the last one that showed it */
-	uint64_t
-		gone_ns; /* tombstone: missed by a snapshot, reported closed, notice still to come */
-	bool connecting; /* no answer yet: not reported */
+	uint64_t gone_ns; /* tombstone: reported closed, notice still to come */
+	bool connecting; /* no answer yet */
+	bool unanswered; /* reported as timed out, though the kernel still tries */
 };
 
 struct sightings {
@@ -95,14 +95,27 @@ static struct tt_flow_counts counts_at(uint64_t ns)
 
 /* ---- snapshots ---- */
 
+static void see_unanswered(struct poll *poll, struct live *live, const struct diag_socket *socket)
+{
+	struct tt_flow_counts counts = counts_at(boot_ns());
+
+	if (live->unanswered || socket->retransmits < TT_UNANSWERED_RETRANSMITS)
+		return;
+	live->unanswered = true;
+	counts.timed_out = 1;
+	accumulator_add(&poll->counted, &live->flow, TT_BY_SNAPSHOT, &counts);
+}
+
 static void see_again(struct poll *poll, struct live *live, const struct diag_socket *socket)
 {
 	struct tt_flow_counts counts = counts_at(boot_ns());
 
 	live->snapshot = poll->snapshot;
 	if (live->connecting) {
-		if (socket->state == STATE_SYN_SENT)
+		if (socket->state == STATE_SYN_SENT) {
+			see_unanswered(poll, live, socket);
 			return;
+		}
 		live->connecting = false;
 		counts.opened = 1;
 	}
@@ -272,6 +285,10 @@ static void close_live(struct poll *poll, struct live *live, const struct diag_s
 {
 	struct tt_flow_counts counts = counts_at(boot_ns());
 
+	if (live->unanswered && !sighting_was_established(socket)) {
+		table_delete(&poll->live, &live->key); /* counted already */
+		return;
+	}
 	if (live->connecting && !sighting_was_established(socket)) {
 		sighting_count_failure(&counts, socket);
 	} else {
