@@ -22,7 +22,6 @@ interface Entry {
 
 /** A closed listener still names connections that outlived it, for this long. */
 const RETAIN_CLOSED_MS = 10 * 60_000;
-const WILDCARDS = ['0.0.0.0', '::'];
 
 /**
  * Who listens where. Names passive connections whose accepting process the kernel could not tell,
@@ -30,12 +29,14 @@ const WILDCARDS = ['0.0.0.0', '::'];
  */
 export class ListenerRegistry {
   readonly #entries = new Map<string, Entry>();
+  #replacedMs = 0;
 
   /** A process called listen(). */
   opened(endpoint: ListeningEndpoint, owner: NamedProcess, atMs: number): void {
     const entry = this.#entry(endpoint, atMs);
     entry.owners = entry.closed ? [owner] : [...entry.owners, owner];
     entry.closed = false;
+    entry.lastSeenMs = atMs;
   }
 
   closed(endpoint: ListeningEndpoint, atMs: number): void {
@@ -71,11 +72,12 @@ export class ListenerRegistry {
         entry.owners = owners;
         entry.lastSeenMs = atMs;
         entry.closed = false;
-      } else if (complete) {
-        entry.closed = true;
+      } else if (complete && entry.lastSeenMs <= this.#replacedMs) {
+        entry.closed = true; // not what began to listen while the snapshot was taken
       }
       if (entry.closed && atMs - entry.lastSeenMs > RETAIN_CLOSED_MS) this.#entries.delete(key);
     }
+    this.#replacedMs = atMs;
   }
 
   /** A connection at this endpoint is known to belong to this process. */
@@ -90,7 +92,8 @@ export class ListenerRegistry {
   ownerOf(netns: number, address: string, port: number): NamedProcess | null {
     const entry = this.#find(netns, address, port);
     if (entry === undefined) return null;
-    return onlyNode([...entry.acceptors.values()]) ?? onlyNode(leaves(entry.owners));
+    const acceptors = [...entry.acceptors.values()].filter((it) => couldAccept(it, entry.owners));
+    return onlyNode(acceptors) ?? onlyNode(leaves(entry.owners));
   }
 
   /** All that listen now. */
@@ -117,14 +120,29 @@ export class ListenerRegistry {
     return entry;
   }
 
-  /** As the kernel looks a listener up: the address itself before any wildcard. */
+  /**
+   * As the kernel looks a listener up: the address itself before any wildcard. One that has closed
+   * counts only where nobody else listens now.
+   */
   #find(netns: number, address: string, port: number): Entry | undefined {
-    for (const candidate of [address, ...WILDCARDS]) {
-      const entry = this.#entries.get(keyOf({ netns, address: candidate, port }));
-      if (entry !== undefined) return entry;
-    }
-    return undefined;
+    const found = [address, ...wildcardsFor(address)].flatMap(
+      (candidate) => this.#entries.get(keyOf({ netns, address: candidate, port })) ?? [],
+    );
+    return found.find((entry) => !entry.closed) ?? found[0];
   }
+}
+
+/** A socket of `::` accepts IPv4 too unless it was told not to; one of `0.0.0.0` never IPv6. */
+function wildcardsFor(address: string): readonly string[] {
+  return address.includes(':') ? ['::'] : ['0.0.0.0', '::'];
+}
+
+/** Whoever accepted before may have been another server's process, which was here before this one. */
+function couldAccept(process: NamedProcess, owners: readonly NamedProcess[]): boolean {
+  const { processId } = process.record;
+  const isOneOf = ({ record }: NamedProcess): boolean =>
+    record.processId === processId || record.pid === process.ppid;
+  return owners.length === 0 || owners.some(isOneOf);
 }
 
 function keyOf({ netns, address, port }: ListeningEndpoint): string {
