@@ -2,7 +2,7 @@
 # build-guest.sh root OUT                makes OUT, the squashfs root of all guests
 # build-guest.sh initrd KERNEL_DIR OUT   makes OUT, the initrd of one kernel
 #
-# The root holds this machine's node, curl, ip, dash and (where installed) nginx with their
+# The root holds this machine's node, curl, ip, flock, dash and (where installed) nginx with their
 # libraries, and the built tree with its production dependencies at /app.
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
@@ -44,7 +44,7 @@ build_root() {
 	mkdir -p "$root"/{usr/{bin,sbin,lib,lib64},proc,sys,dev,run,tmp,root,etc,var/{lib,log}}
 	ln -s usr/bin usr/sbin usr/lib usr/lib64 "$root/" # as Debian's merged /usr
 	add_programs "$(readlink -f "$(command -v node)")" "$(command -v dash)" "$(command -v ip)" \
-		"$(command -v curl)" "$(command -v busybox)"
+		"$(command -v curl)" "$(command -v flock)" "$(command -v busybox)"
 	if command -v nginx >/dev/null; then add_programs "$(command -v nginx)"; fi
 	[ -e "$root/usr/bin/node" ] || ln -s "$(readlink -f "$(command -v node)")" "$root/usr/bin/node"
 	ln -s dash "$root/usr/bin/sh"
