@@ -1,57 +1,62 @@
 import type pino from 'pino';
 import type { HelperSupervisor } from '../bpf-ts-loader/index.ts';
+import { ExitCode, UserError } from '../common/exit-codes.ts';
 import type { ReportedEvent } from '../events/event.ts';
-import type { FlowTable } from '../flow/flow-table.ts';
-import type { FlushBatch } from '../flow/records.ts';
 import type { ProcessNamer } from '../process/namer.ts';
 import type { Sink, WriteOutcome } from './cmdb-sink.ts';
 import type { Watching } from './coverage-tracker.ts';
+import type { Flusher } from './flusher.ts';
 import type { JsonlOutput } from './jsonl-output.ts';
-import type { Ledger } from './ledger.ts';
-import type { OpenConnectionsFile } from './open-connections.ts';
 import { type Intervals, Schedule } from './schedule.ts';
-import type { Spool } from './spool.ts';
 import type { TracerListener } from './tracer.ts';
+import { within } from './within.ts';
 
 export interface AgentParts {
-  readonly supervisor: HelperSupervisor;
-  readonly namer: ProcessNamer;
-  readonly table: FlowTable;
-  readonly ledger: Ledger;
-  readonly sink: Sink;
-  readonly spool: Spool;
-  readonly openConnections: OpenConnectionsFile;
-  readonly output: JsonlOutput | null;
+  readonly supervisor: Pick<HelperSupervisor, 'request' | 'stop'>;
+  readonly namer: Pick<ProcessNamer, 'sweep'>;
+  readonly flusher: Pick<Flusher, 'isBusy' | 'flush' | 'last'>;
+  readonly sink: Pick<Sink, 'stop'>;
+  readonly output: Pick<JsonlOutput, 'flush'> | null;
   readonly log: pino.Logger;
 }
 
-/** Within SIGTERM's five seconds: the last report, then the last write. */
-const LAST_REPORT_MS = 1_200;
-const LAST_WRITE_MS = 1_500;
-const ERROR_REPORT_MS = 10_000;
+export interface AgentSettings extends Intervals {
+  /** One snapshot, one write, and done. */
+  readonly once: boolean;
+  /** Milliseconds from any start, never set back. */
+  readonly monotonicMs?: () => number;
+}
 
-/** Keeps time: asks the helper for reports and hands what changed to the CMDB. */
+const REPORT_TIMEOUT_MS = 10_000;
+/** All of stop() takes less than SIGTERM's five seconds; its steps, the last gets what is left. */
+const STOP_MS = 4_500;
+const LAST_REPORT_MS = 1_200;
+const LAST_FRAMES_MS = 1_000;
+const LAST_WRITE_MS = 1_200;
+
+/** Keeps time: asks the helper for reports and has what changed written to the CMDB. */
 export class Agent implements TracerListener {
   readonly #parts: AgentParts;
   readonly #schedule: Schedule;
   readonly #once: boolean;
+  readonly #monotonicMs: () => number;
   #timer: NodeJS.Timeout | undefined;
+  #isStopping = false;
   #watching: Watching | null = null;
-  #asked = false;
+  /** The request under way; one of a helper that is gone no longer counts. */
+  #asking: Promise<void> | null = null;
   #flushDue = false;
-  #flushing: Promise<void> = Promise.resolve();
-  #isFlushing = false;
   #isReady = false;
-  #spoolIsEmpty = false;
   #lastReport: ReportedEvent | null = null;
   #lastWriteMs: number | null = null;
-  #fatal: unknown = null;
+  #fatal: { readonly error: unknown } | null = null;
   #onFinished: () => void = () => undefined;
 
-  constructor(parts: AgentParts, intervals: Intervals, once: boolean) {
+  constructor(parts: AgentParts, settings: AgentSettings) {
     this.#parts = parts;
-    this.#once = once;
-    this.#schedule = new Schedule(intervals, performance.now());
+    this.#once = settings.once;
+    this.#monotonicMs = settings.monotonicMs ?? (() => performance.now());
+    this.#schedule = new Schedule(settings, this.#monotonicMs());
   }
 
   get watchingNow(): Watching | null {
@@ -67,22 +72,23 @@ export class Agent implements TracerListener {
     return this.#lastWriteMs;
   }
 
-  get isReady(): boolean {
-    return this.#isReady;
+  get flushIntervalMs(): number {
+    return this.#schedule.flushIntervalMs;
   }
 
   /**
    * Starts keeping time; resolves when a `--once` agent is done, rejects when the CMDB can't be used.
    */
   start(): Promise<void> {
-    this.#tick();
+    this.#wind();
     return new Promise((resolve, reject) => {
-      this.#onFinished = () => (this.#fatal === null ? resolve() : reject(this.#fatal));
+      this.#onFinished = () =>
+        this.#fatal === null ? resolve() : reject(this.#fatal.error as Error);
     });
   }
 
   changeIntervals(intervals: Intervals): void {
-    this.#schedule.change(intervals);
+    this.#schedule.change(intervals, this.#monotonicMs());
     this.#wind();
   }
 
@@ -90,102 +96,96 @@ export class Agent implements TracerListener {
 
   watching(watching: Watching): void {
     this.#watching = watching;
-    this.#asked = false;
-    this.#schedule.begin(watching.mode !== 'stream');
+    this.#asking = null;
+    this.#schedule.begin(watching.mode !== 'stream', this.#monotonicMs());
     this.#flushDue = true; // what the first snapshot finds is written at once
     this.#tick();
   }
 
   blind(): void {
     this.#watching = null;
-    this.#asked = false;
+    this.#asking = null;
+    this.#wind();
   }
 
   reported(event: ReportedEvent, lost: bigint): void {
-    const { namer, output } = this.#parts;
     this.#lastReport = event;
-    namer.sweep();
+    this.#parts.namer.sweep();
+    if (this.#isStopping) return; // stop() writes what there is
     if (lost > 0n) {
-      this.#schedule.hasten();
-      this.#wind(0);
+      this.#schedule.hasten(this.#monotonicMs());
+      this.#wind();
     }
     if (!this.#flushDue) return;
     this.#flushDue = false;
-    output?.flush();
-    this.#startFlush();
+    this.#parts.output?.flush();
+    this.#flush();
   }
 
   // ---- keeping time ----
 
-  #wind(inMs = this.#schedule.tickMs): void {
+  /** One timer, for what is due next. While a report is under way its end winds the timer. */
+  #wind(): void {
     clearTimeout(this.#timer);
+    if (this.#isStopping || this.#asking !== null) return;
+    const inMs = this.#schedule.nextInMs(this.#monotonicMs());
     this.#timer = setTimeout(() => this.#tick(), inMs);
   }
 
   #tick(): void {
-    this.#wind();
-    // What is due while a report is under way is due after it.
-    if (this.#asked) return;
-    const due = this.#schedule.due(performance.now());
+    if (this.#isStopping || this.#asking !== null) return;
+    const due = this.#schedule.due(this.#monotonicMs());
     this.#flushDue ||= due.flush;
     if (this.#watching === null) {
       // Nothing will be reported; but what waits may be written, and an outage may end.
-      if (due.flush) this.#startFlush();
-    } else if (due.request !== null && !this.#asked) {
+      if (due.flush) this.#flush();
+    } else if (due.request !== null) {
       this.#ask(due.request, due.allOwners);
     }
+    this.#wind();
   }
 
   #ask(kind: 'drain' | 'snapshot', allOwners: boolean): void {
-    this.#asked = true;
-    this.#parts.supervisor
-      .request(kind, { allOwners, timeoutMs: ERROR_REPORT_MS })
+    const asking = this.#parts.supervisor
+      .request(kind, { allOwners, timeoutMs: REPORT_TIMEOUT_MS })
       .catch((error: unknown) => {
         // The supervisor replaces a helper that is gone or silent; the stream tells.
         this.#parts.log.debug({ err: error, kind }, 'no report');
       })
-      .finally(() => {
-        this.#asked = false;
+      .then(() => {
+        if (this.#asking !== asking) return;
+        this.#asking = null;
+        this.#wind();
       });
+    this.#asking = asking;
   }
 
   // ---- writing ----
 
-  #startFlush(): void {
-    if (this.#isFlushing) {
+  #flush(): void {
+    if (this.#parts.flusher.isBusy) {
       this.#flushDue = true; // with the next report
       return;
     }
-    this.#isFlushing = true;
-    this.#flushing = this.#flush()
-      .catch((error: unknown) => this.#fail(error))
-      .finally(() => {
-        this.#isFlushing = false;
-      });
+    this.#parts.flusher.flush().then(
+      (outcome) => this.#flushed(outcome),
+      (error: unknown) => this.#fail(error),
+    );
   }
 
-  async #flush(): Promise<void> {
-    const { sink, ledger, table, spool, openConnections } = this.#parts;
-    if (!this.#spoolIsEmpty) {
-      if (!(await sink.connect())) return;
-      this.#spoolIsEmpty = await spool.drain(sink);
-      if (!this.#spoolIsEmpty) return;
-    }
-    const outcome = await this.#write(ledger.take(Date.now()));
-    ledger.settle(outcome);
-    if (outcome === 'lost-all') this.#flushDue = true;
-    if (outcome !== 'written') return;
-    openConnections.save(table.openConnections());
-    this.#lastWriteMs = Date.now();
-    this.#tellReady();
-  }
-
-  async #write(batch: FlushBatch): Promise<WriteOutcome> {
-    try {
-      return await this.#parts.sink.write(batch);
-    } catch (error) {
-      this.#parts.ledger.settle('unavailable');
-      throw error;
+  #flushed(outcome: WriteOutcome): void {
+    switch (outcome) {
+      case 'written':
+        this.#lastWriteMs = Date.now();
+        this.#tellReady();
+        break;
+      case 'lost-all':
+        this.#flushDue = true;
+        break;
+      case 'rejected':
+      case 'unavailable':
+        if (this.#once) this.#fail(onceFailed());
+        break;
     }
   }
 
@@ -200,45 +200,51 @@ export class Agent implements TracerListener {
   }
 
   #fail(error: unknown): void {
-    this.#fatal = error;
+    this.#fatal ??= { error };
     this.#onFinished();
   }
 
   // ---- stopping ----
 
   /**
-   * Takes a last report, writes it or spools it, ends the helper. Bounded to less than five seconds.
+   * Takes a last report, writes it or spools it, ends the helper and the sink. Takes less than five
+   * seconds whatever hangs; never rejects for what can't be helped any more.
    * @param tracing settles when the tracer has read everything
    */
   async stop(tracing: Promise<unknown>): Promise<void> {
-    const { supervisor, output } = this.#parts;
+    const { supervisor, flusher, sink, output } = this.#parts;
+    const deadlineMs = this.#monotonicMs() + STOP_MS;
+    this.#isStopping = true;
     clearTimeout(this.#timer);
-    const polling = this.#watching?.mode !== 'stream';
-    if (this.#watching !== null && !this.#once) {
-      await supervisor
-        .request(polling ? 'snapshot' : 'drain', { timeoutMs: LAST_REPORT_MS })
-        .catch((error: unknown) => this.#parts.log.debug({ err: error }, 'no last report'));
-    }
-    await supervisor.stop();
-    clearTimeout(this.#timer);
-    await tracing.catch(() => undefined); // told by whoever awaits it
+    if (this.#watching !== null && !this.#once) await this.#lastRequest(this.#watching);
+    const helperGone = this.#tolerated(supervisor.stop());
+    // What the tracer failed of is told by whoever started it.
+    const read = tracing.catch(() => undefined);
+    await within(LAST_FRAMES_MS, Promise.all([helperGone, read]));
     output?.flush();
-    if (this.#fatal === null && !this.#once) await this.#lastFlush();
-    await this.#parts.sink.stop();
+    if (this.#fatal === null && !this.#once) await flusher.last(LAST_WRITE_MS);
+    const allGone = Promise.all([helperGone, this.#tolerated(sink.stop())]);
+    await within(deadlineMs - this.#monotonicMs(), allGone);
   }
 
-  async #lastFlush(): Promise<void> {
-    const { ledger, table, spool, openConnections, sink } = this.#parts;
-    const late = new Promise<'unavailable'>((resolve) => {
-      setTimeout(resolve, LAST_WRITE_MS, 'unavailable').unref();
-    });
-    await Promise.race([this.#flushing, late]);
-    if (this.#isFlushing) ledger.settle('unavailable');
-    const batch = ledger.take(Date.now());
-    const outcome = this.#spoolIsEmpty
-      ? await Promise.race([sink.write(batch).catch(() => 'unavailable' as const), late])
-      : 'unavailable';
-    if (outcome !== 'written') spool.put(batch);
-    openConnections.save(table.openConnections());
+  async #lastRequest({ mode }: Watching): Promise<void> {
+    const kind = mode === 'stream' ? 'drain' : 'snapshot';
+    await this.#tolerated(this.#parts.supervisor.request(kind, { timeoutMs: LAST_REPORT_MS }));
   }
+
+  /** At the end nothing more can be done about failures. */
+  async #tolerated(work: Promise<unknown>): Promise<void> {
+    try {
+      await work;
+    } catch (error) {
+      this.#parts.log.debug({ err: error }, 'while stopping');
+    }
+  }
+}
+
+function onceFailed(): UserError {
+  return new UserError(
+    ExitCode.cmdbUnreachable,
+    'the CMDB did not take the snapshot: nothing was written; the log says why',
+  );
 }

@@ -16,6 +16,12 @@ interface Interval extends Watching {
   dirty: boolean;
 }
 
+/**
+ * Intervals that wait while the CMDB is away. Of more the oldest are dropped: that time then counts
+ * as not watched.
+ */
+const MAX_WAITING = 5_000;
+
 /** What is known to be lost, in one number. Vanished processes and refused namespaces are not. */
 export function lostOf(losses: Losses): bigint {
   return losses.ringLost + losses.flowsFull + losses.socketsFull + losses.noticesLost;
@@ -24,7 +30,7 @@ export function lostOf(losses: Losses): bigint {
 /**
  * Who watched when, and what is known to be missed: "no edge" means something only where somebody
  * watched. An interval grows from report to report; one in which something was lost stands alone, so
- * that the loss is dated.
+ * that the loss is dated. Times are milliseconds since 1970.
  */
 export class CoverageTracker {
   #intervals: Interval[] = [];
@@ -32,10 +38,16 @@ export class CoverageTracker {
   #watching: Watching | null = null;
   #lost = 0n;
   #missedProbes = 0n;
+  #dropped = 0;
+
+  /** Intervals dropped because too many waited. */
+  get dropped(): number {
+    return this.#dropped;
+  }
 
   /** Watching begins (again); the losses of a new helper start at zero. */
   begin(watching: Watching, atMs: number): void {
-    this.end(atMs);
+    this.end();
     this.#watching = watching;
     this.#lost = 0n;
     this.#missedProbes = 0n;
@@ -54,30 +66,37 @@ export class CoverageTracker {
     this.#missedProbes += missed;
     if (this.#current === null || this.#watching === null) return lost;
     if (lost > 0n || missed > 0n) {
-      const sinceMs = this.#current.toMs;
-      if (this.#current.fromMs < sinceMs) {
-        this.#current = this.#open(this.#watching, sinceMs, sinceMs, false);
-      }
-      this.#grow(this.#current, atMs);
-      this.#current.lost += lost;
-      this.#current.missedProbes += missed;
-      this.#current = this.#open(this.#watching, atMs, atMs, false);
+      const lossy = this.#standAlone(this.#current, this.#watching);
+      // Also where the wall clock was set back: an interval without length would not be written.
+      this.#grow(lossy, Math.max(atMs, lossy.fromMs + 1));
+      lossy.lost += lost;
+      lossy.missedProbes += missed;
+      this.#current = this.#open(this.#watching, lossy.toMs, lossy.toMs, false);
     } else {
       this.#grow(this.#current, atMs);
     }
     return lost;
   }
 
-  /** Nobody watches from here on. */
-  end(atMs: number): void {
-    if (this.#current !== null) this.#grow(this.#current, Math.max(atMs, this.#current.toMs));
+  /**
+   * Nobody watches from the last report on: what was counted since is gone with the helper.
+   * @returns the time of that report, null when nobody watched
+   */
+  end(): number | null {
+    const ended = this.#current;
     this.#current = null;
+    if (ended === null) return null;
+    if (ended.toMs === ended.fromMs) {
+      this.#intervals = this.#intervals.filter((each) => each !== ended);
+    }
+    return ended.toMs;
   }
 
-  /** Nobody watched between these times. */
+  /** Nothing is known of the time between these. */
   gap(fromMs: number, toMs: number, note: string): void {
     const { mode, attach } = this.#watching ?? { mode: 'poll', attach: null };
-    this.#open({ mode, attach, note }, fromMs, toMs, true);
+    const gap = this.#open({ mode, attach, note }, fromMs, toMs, true);
+    this.#grow(gap, gap.fromMs + 1);
   }
 
   /** Intervals that changed since they were last written; `failed` gives them back. */
@@ -94,6 +113,16 @@ export class CoverageTracker {
   failed(records: readonly CoverageRecord[]): void {
     const starts = new Set(records.map((record) => record.from.getTime()));
     for (const each of this.#intervals) if (starts.has(each.fromMs)) each.dirty = true;
+    const excess = this.#intervals.length - MAX_WAITING;
+    if (excess <= 0) return;
+    this.#dropped += excess;
+    this.#intervals = this.#intervals.slice(excess); // the current one is among the last
+  }
+
+  /** The interval since the previous report. */
+  #standAlone(current: Interval, watching: Watching): Interval {
+    if (current.toMs === current.fromMs) return current;
+    return this.#open(watching, current.toMs, current.toMs, false);
   }
 
   #open(watching: Watching, fromMs: number, toMs: number, gap: boolean): Interval {
@@ -102,7 +131,7 @@ export class CoverageTracker {
     const taken = new Set(this.#intervals.map((each) => each.fromMs));
     let startMs = fromMs;
     while (taken.has(startMs)) startMs += 1;
-    const interval = {
+    const interval: Interval = {
       mode,
       attach,
       note,

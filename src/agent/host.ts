@@ -1,5 +1,5 @@
 import { createHmac, randomUUID } from 'node:crypto';
-import { existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { readFileSync, writeFileSync } from 'node:fs';
 import { hostname, networkInterfaces, release } from 'node:os';
 import { join } from 'node:path';
 import type { HostAddressRecord, HostRecord } from '../flow/records.ts';
@@ -8,6 +8,7 @@ import { isHostLocal } from '../flow/scope.ts';
 /** Keys the HMAC, so that the machine-id itself never leaves the host (machine-id(5)). */
 const APPLICATION_KEY = 'transtracer host id v1';
 const MACHINE_ID_PATHS = ['/etc/machine-id', '/var/lib/dbus/machine-id'];
+const UUID = /^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
 const BOOT_ID_PATH = '/proc/sys/kernel/random/boot_id';
 
 export interface HostQuestion {
@@ -15,12 +16,15 @@ export interface HostQuestion {
   readonly hostName: string | undefined;
   readonly dataDir: string;
   readonly agentVersion: string;
+  /** Where to look for a machine-id, in this order; default as machine-id(5) and D-Bus have it. */
+  readonly machineIdPaths?: readonly string[];
 }
 
 /** Who this host is. Without a machine-id an id is made once and kept in the data directory. */
 export function describeHost(question: HostQuestion): HostRecord {
+  const { machineIdPaths = MACHINE_ID_PATHS } = question;
   return {
-    hostId: question.hostId ?? machineHostId() ?? keptHostId(question.dataDir),
+    hostId: question.hostId ?? machineHostId(machineIdPaths) ?? keptHostId(question.dataDir),
     name: question.hostName ?? hostname(),
     bootId: readTrimmed(BOOT_ID_PATH),
     agentVersion: question.agentVersion,
@@ -31,8 +35,8 @@ export function describeHost(question: HostQuestion): HostRecord {
 /** Addresses of the agent's own network namespace. */
 export function hostAddresses(): HostAddressRecord[] {
   const all = Object.values(networkInterfaces()).flatMap((addresses) => addresses ?? []);
-  const unique = new Map(all.map(({ address }) => [address.replace(/%.*$/, ''), address]));
-  return [...unique.keys()].map((address) => ({
+  const unique = new Set(all.map(({ address }) => address.replace(/%.*$/, '')));
+  return [...unique].map((address) => ({
     address,
     netns: '',
     hostLocal: isHostLocal(address),
@@ -47,9 +51,10 @@ function readTrimmed(path: string): string | null {
   }
 }
 
-function machineHostId(): string | null {
-  const machineId = MACHINE_ID_PATHS.map(readTrimmed).find((id) => id !== null);
-  if (!machineId || !/^[0-9a-f]{32}$/i.test(machineId)) return null;
+function machineHostId(paths: readonly string[]): string | null {
+  // A file may say "uninitialized" or be empty (machine-id(5)).
+  const machineId = paths.map(readTrimmed).find((id) => /^[0-9a-f]{32}$/i.test(id ?? ''));
+  if (!machineId) return null;
   const digest = createHmac('sha256', machineId.toLowerCase()).update(APPLICATION_KEY).digest();
   return uuidFrom(digest);
 }
@@ -64,10 +69,8 @@ function uuidFrom(digest: Buffer): string {
 
 function keptHostId(dataDir: string): string {
   const path = join(dataDir, 'host-id');
-  if (existsSync(path)) {
-    const kept = readTrimmed(path);
-    if (kept !== null) return kept;
-  }
+  const kept = readTrimmed(path);
+  if (kept !== null && UUID.test(kept)) return kept;
   const made = randomUUID();
   writeFileSync(path, `${made}\n`);
   return made;

@@ -25,8 +25,16 @@ export interface InventoryOptions {
   readonly refreshMs: number;
 }
 
-/** More nodes than this and the memory of what was written starts anew: some are written twice. */
+/** Of more processes those written longest ago are forgotten: they are written once more. */
 const MAX_REMEMBERED = 20_000;
+
+/** A process that flows refer to. */
+interface Node {
+  readonly record: ProcessRecord;
+  readonly container: ContainerRecord | null;
+  /** The CMDB has it not, or an earlier instance of it. */
+  dirty: boolean;
+}
 
 const UNATTRIBUTED: ProcessRecord = {
   processId: UNATTRIBUTED_PROCESS_ID,
@@ -44,10 +52,8 @@ const UNATTRIBUTED: ProcessRecord = {
 /** Keeps track of which processes, listeners and addresses are to be written with the flows. */
 export class Inventory {
   readonly #options: InventoryOptions;
-  readonly #processes = new Map<string, ProcessRecord>();
-  readonly #containers = new Map<string, ContainerRecord>();
-  /** What was written, by node id: a node is written again when it has a new instance. */
-  readonly #written = new Map<string, string>();
+  /** By process id. Kept when written too: a CMDB that was replaced needs all of them again. */
+  readonly #nodes = new Map<string, Node>();
   #writtenSurroundings = '';
   #writtenAtMs = Number.NEGATIVE_INFINITY;
 
@@ -62,42 +68,53 @@ export class Inventory {
   note(process: NamedProcess | null): string {
     const record = process?.record ?? UNATTRIBUTED;
     const { processId } = record;
-    if (this.#written.get(processId) !== signatureOf(record)) {
-      this.#processes.set(processId, record);
-      if (process?.container)
-        this.#containers.set(process.container.containerId, process.container);
+    const known = this.#nodes.get(processId);
+    if (known === undefined || signatureOf(known.record) !== signatureOf(record)) {
+      this.#nodes.delete(processId); // so that the order is the order of change
+      this.#nodes.set(processId, { record, container: process?.container ?? null, dirty: true });
     }
     return processId;
   }
 
+  /** All that changed since it was last written; to be followed by one of the three below. */
   take(nowMs: number): InventoryRecords {
     const surroundings = this.#surroundings(nowMs);
-    const records = {
+    const changed = [...this.#nodes.values()].filter((node) => node.dirty);
+    for (const node of changed) node.dirty = false;
+    const containers = changed.flatMap(({ container }) => container ?? []);
+    return {
       ...surroundings,
-      processes: [...this.#processes.values()],
-      containers: [...this.#containers.values()],
+      processes: changed.map((node) => node.record),
+      containers: [...new Map(containers.map((each) => [each.containerId, each])).values()],
     };
-    this.#processes.clear();
-    this.#containers.clear();
-    return records;
   }
 
-  written({ processes }: InventoryRecords): void {
-    if (this.#written.size > MAX_REMEMBERED) this.#written.clear();
-    for (const record of processes) this.#written.set(record.processId, signatureOf(record));
-  }
-
-  failed({ processes, containers }: InventoryRecords): void {
-    for (const record of processes) {
-      if (!this.#processes.has(record.processId)) this.#processes.set(record.processId, record);
+  written(): void {
+    for (const [processId, node] of this.#nodes) {
+      if (this.#nodes.size <= MAX_REMEMBERED) return;
+      if (!node.dirty) this.#nodes.delete(processId);
     }
-    for (const record of containers) this.#containers.set(record.containerId, record);
+  }
+
+  /** Not written: to be taken again. */
+  failed({ processes }: InventoryRecords): void {
+    for (const { processId } of processes) {
+      const node = this.#nodes.get(processId);
+      if (node !== undefined) node.dirty = true;
+    }
     this.#writtenSurroundings = '';
+  }
+
+  /** Refused: taken again only when an event refers to it anew. */
+  rejected({ processes }: InventoryRecords): void {
+    for (const { processId } of processes) {
+      if (this.#nodes.get(processId)?.dirty === false) this.#nodes.delete(processId);
+    }
   }
 
   /** The CMDB has lost what it was given. */
   forgetWritten(): void {
-    this.#written.clear();
+    for (const node of this.#nodes.values()) node.dirty = true;
     this.#writtenSurroundings = '';
   }
 

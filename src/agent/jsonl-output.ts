@@ -1,4 +1,3 @@
-import type { Writable } from 'node:stream';
 import type { Flow } from '../flow/flow.ts';
 import type { NamedProcess } from '../process/identity.ts';
 
@@ -11,12 +10,12 @@ interface Told {
 
 /** Prints flows as JSON lines: each when it is first seen, and when it changed at a flush. */
 export class JsonlOutput {
-  readonly #stdout: Writable;
+  readonly #stdout: Pick<NodeJS.WritableStream, 'write'>;
   readonly #hostId: string;
   readonly #told = new WeakMap<Flow, Told>();
   readonly #changed = new Set<Flow>();
 
-  constructor(stdout: Writable, hostId: string) {
+  constructor(stdout: Pick<NodeJS.WritableStream, 'write'>, hostId: string) {
     this.#stdout = stdout;
     this.#hostId = hostId;
   }

@@ -5,6 +5,7 @@ import type { CoverageTracker } from './coverage-tracker.ts';
 import type { Inventory, InventoryRecords } from './inventory.ts';
 
 interface Taken {
+  readonly batch: FlushBatch;
   readonly flows: TakenFlows;
   readonly inventory: InventoryRecords;
   readonly coverage: readonly CoverageRecord[];
@@ -12,6 +13,7 @@ interface Taken {
 
 export interface LedgerParts {
   readonly host: HostRecord;
+  /** The agent's start, milliseconds since 1970. */
   readonly epoch: number;
   readonly table: FlowTable;
   readonly inventory: Inventory;
@@ -27,39 +29,63 @@ export class Ledger {
     this.#parts = parts;
   }
 
+  /**
+   * All that the CMDB does not have yet. A batch taken before and not settled by now counts as not
+   * written, whatever becomes of it: totals are absolute, so writing both changes nothing.
+   */
   take(nowMs: number): FlushBatch {
+    if (this.#taken !== null) this.settle(this.#taken.batch, 'unavailable');
     const { host, epoch, table, inventory, coverage } = this.#parts;
     const flows = table.takeChanged();
     const records = inventory.take(nowMs);
-    const taken = { flows, inventory: records, coverage: coverage.takeChanged() };
-    this.#taken = taken;
-    return {
+    const intervals = coverage.takeChanged();
+    const batch: FlushBatch = {
       host,
       epoch,
       at: new Date(nowMs),
       ...records,
       flows: flows.records,
-      coverage: taken.coverage,
+      coverage: intervals,
     };
+    this.#taken = { batch, flows, inventory: records, coverage: intervals };
+    return batch;
   }
 
-  settle(outcome: WriteOutcome): void {
-    const { table, inventory, coverage } = this.#parts;
+  /** Says what became of a batch; of one that is no longer the current one it is of no interest. */
+  settle(batch: FlushBatch, outcome: WriteOutcome): void {
     const taken = this.#taken;
+    if (taken?.batch !== batch) return;
     this.#taken = null;
-    if (taken === null) return;
-    if (outcome === 'written' || outcome === 'rejected') {
-      table.written();
-      inventory.written(taken.inventory);
-      coverage.written();
-      return;
+    switch (outcome) {
+      case 'written':
+        this.#written();
+        break;
+      case 'rejected':
+        this.#written();
+        this.#parts.inventory.rejected(taken.inventory);
+        break;
+      case 'unavailable':
+        this.#failed(taken);
+        break;
+      case 'lost-all':
+        this.#failed(taken);
+        this.#parts.table.markAll();
+        this.#parts.inventory.forgetWritten();
+        break;
     }
+  }
+
+  #written(): void {
+    const { table, inventory, coverage } = this.#parts;
+    table.written();
+    inventory.written();
+    coverage.written();
+  }
+
+  #failed(taken: Taken): void {
+    const { table, inventory, coverage } = this.#parts;
     table.failed(taken.flows);
     inventory.failed(taken.inventory);
     coverage.failed(taken.coverage);
-    if (outcome === 'lost-all') {
-      table.markAll();
-      inventory.forgetWritten();
-    }
   }
 }

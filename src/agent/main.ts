@@ -5,7 +5,7 @@ import { packageRoot } from '../cmdb/package-root.ts';
 import { UserError } from '../common/exit-codes.ts';
 import { type CommandLine, parseCommandLine } from './command-line.ts';
 import { type AgentOptions, readConfigFile, resolveOptions } from './options.ts';
-import { runAgent } from './ttracerd.ts';
+import { type RunContext, runAgent } from './ttracerd.ts';
 
 /** An error nobody foresaw: a bug, or a machine in trouble. Restarting may help. */
 const UNEXPECTED = 70;
@@ -50,34 +50,45 @@ function readOptions({ argv, configPath }: Run, env: NodeJS.ProcessEnv): AgentOp
 }
 
 /** Options that may change while the agent runs. */
-const LIVE = ['logLevel', 'flushIntervalMs', 'reconcileIntervalMs', 'pollIntervalMs'];
+const LIVE: readonly (keyof AgentOptions)[] = [
+  'logLevel',
+  'flushIntervalMs',
+  'reconcileIntervalMs',
+  'pollIntervalMs',
+];
 
-/** At SIGHUP the configuration file is read again; a bad one changes nothing. */
+/**
+ * At SIGHUP the configuration file is read again; a bad one changes nothing. Listens at once, since an
+ * unheard SIGHUP would end an agent that still starts.
+ */
 function reloader(
   process: NodeJS.Process,
   commandLine: Run,
   initial: AgentOptions,
   log: pino.Logger,
-): (changed: (options: AgentOptions) => void) => void {
+): RunContext['onReload'] {
+  let latest: AgentOptions | null = null;
+  let tell: (options: AgentOptions) => void = () => undefined;
+  process.on('SIGHUP', () => {
+    try {
+      const next = readOptions(commandLine, process.env);
+      const fixed = (Object.keys(next) as (keyof AgentOptions)[]).filter(
+        (name) =>
+          !LIVE.includes(name) && JSON.stringify(next[name]) !== JSON.stringify(initial[name]),
+      );
+      if (fixed.length > 0) log.warn({ options: fixed }, 'these change only at a restart');
+      log.level = next.logLevel;
+      latest = next;
+      tell(next);
+      log.info('configuration read again');
+    } catch (error) {
+      const reason = error instanceof Error ? error.message : String(error);
+      log.error({ reason }, 'configuration not changed');
+    }
+  });
   return (changed) => {
-    let current = initial;
-    process.on('SIGHUP', () => {
-      try {
-        const next = readOptions(commandLine, process.env);
-        const fixed = (Object.keys(next) as (keyof AgentOptions)[]).filter(
-          (name) =>
-            !LIVE.includes(name) && JSON.stringify(next[name]) !== JSON.stringify(initial[name]),
-        );
-        if (fixed.length > 0) log.warn({ options: fixed }, 'these change only at a restart');
-        log.level = next.logLevel;
-        changed(next);
-        current = next;
-        log.info('configuration read again');
-      } catch (error) {
-        const reason = error instanceof Error ? error.message : String(error);
-        log.error({ reason, logLevel: current.logLevel }, 'configuration not changed');
-      }
-    });
+    tell = changed;
+    if (latest !== null) tell(latest);
   };
 }
 

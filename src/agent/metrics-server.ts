@@ -1,4 +1,4 @@
-import { createServer, type Server } from 'node:http';
+import { createServer } from 'node:http';
 import { ExitCode, UserError } from '../common/exit-codes.ts';
 import type { ListenAddress } from './listen-address.ts';
 
@@ -15,29 +15,37 @@ export interface Health {
   readonly text: string;
 }
 
-/** Prometheus text exposition format, version 0.0.4. */
+/** The format knows these three escapes in label values, and in help all but the quote. */
+function escaped(text: string): string {
+  return text.replaceAll('\\', '\\\\').replaceAll('\n', '\\n');
+}
+
+/** Prometheus text exposition format, version 0.0.4; each name occurs once. */
 export function exposition(metrics: readonly Metric[]): string {
   const lines = metrics.flatMap(({ name, type, help, value, labels = {} }) => {
-    const pairs = Object.entries(labels).map(([key, text]) => `${key}=${JSON.stringify(text)}`);
+    const pairs = Object.entries(labels).map(
+      ([key, text]) => `${key}="${escaped(text).replaceAll('"', '\\"')}"`,
+    );
     const full = pairs.length === 0 ? name : `${name}{${pairs.join(',')}}`;
-    return [`# HELP ${name} ${help}`, `# TYPE ${name} ${type}`, `${full} ${value}`];
+    return [`# HELP ${name} ${escaped(help)}`, `# TYPE ${name} ${type}`, `${full} ${value}`];
   });
   return `${lines.join('\n')}\n`;
 }
 
 /**
  * Serves `/metrics` and `/healthz`.
+ * @returns what closes the server
  * @throws UserError (usage) when the address can't be listened on
  */
 export async function serveMetrics(
   { host, port }: ListenAddress,
   metrics: () => readonly Metric[],
   health: () => Health,
-): Promise<Server> {
+): Promise<() => void> {
   const server = createServer((request, response) => {
     const answer = (status: number, type: string, body: string) =>
       response.writeHead(status, { 'content-type': type }).end(body);
-    switch (request.url) {
+    switch (request.url?.split('?')[0]) {
       case '/metrics':
         return answer(200, 'text/plain; version=0.0.4; charset=utf-8', exposition(metrics()));
       case '/healthz': {
@@ -49,7 +57,7 @@ export async function serveMetrics(
     }
   });
   await new Promise<void>((resolve, reject) => {
-    server.once('error', (error) => {
+    server.on('error', (error) => {
       const why = error.message;
       reject(
         new UserError(ExitCode.usage, `--listen: can't listen on ${host} port ${port}: ${why}`, {
@@ -60,5 +68,8 @@ export async function serveMetrics(
     server.listen({ host, port }, resolve);
   });
   server.unref();
-  return server;
+  return () => {
+    server.close();
+    server.closeAllConnections();
+  };
 }

@@ -4,15 +4,16 @@ import type { FlowTable } from '../flow/flow-table.ts';
 import type { Attributor } from '../process/attributor.ts';
 import type { ProcessNamer } from '../process/namer.ts';
 import type { Agent } from './agent.ts';
+import type { CoverageTracker } from './coverage-tracker.ts';
 import type { Health, Metric } from './metrics-server.ts';
 
 export interface MetricSources {
-  readonly agent: Agent;
-  readonly supervisor: HelperSupervisor;
-  readonly table: FlowTable;
-  readonly attributor: Attributor;
-  readonly namer: ProcessNamer;
-  readonly flushIntervalMs: number;
+  readonly agent: Pick<Agent, 'lastReport' | 'watchingNow' | 'lastWriteMs'>;
+  readonly supervisor: Pick<HelperSupervisor, 'restarts'>;
+  readonly table: Pick<FlowTable, 'size' | 'overflowed' | 'unknownDirection'>;
+  readonly attributor: Pick<Attributor, 'unattributed'>;
+  readonly namer: Pick<ProcessNamer, 'stats'>;
+  readonly coverage: Pick<CoverageTracker, 'dropped'>;
 }
 
 const LOSSES: Readonly<Record<keyof Losses, string>> = {
@@ -38,7 +39,7 @@ function gauge(name: string, help: string, value: number): Metric {
 }
 
 export function collectMetrics(sources: MetricSources): Metric[] {
-  const { agent, supervisor, table, attributor, namer } = sources;
+  const { agent, supervisor, table, attributor, namer, coverage } = sources;
   const losses = agent.lastReport?.losses;
   const watching = agent.watchingNow;
   return [
@@ -65,6 +66,11 @@ export function collectMetrics(sources: MetricSources): Metric[] {
     ),
     counter('flows_overflowed', 'Reports that found the flow table full.', table.overflowed),
     counter('direction_unknown', 'Connections of unknown direction.', table.unknownDirection),
+    counter(
+      'coverage_dropped',
+      'Coverage intervals given up because the CMDB was away too long.',
+      coverage.dropped,
+    ),
     ...(Object.keys(LOSSES) as (keyof Losses)[]).map((name) =>
       counter(snakeCase(name), LOSSES[name], losses?.[name] ?? 0n),
     ),
@@ -72,10 +78,14 @@ export function collectMetrics(sources: MetricSources): Metric[] {
 }
 
 /** Healthy: sockets are watched and the CMDB took a flush lately. */
-export function healthOf({ agent, flushIntervalMs }: MetricSources): Health {
-  if (agent.watchingNow === null) return { ok: false, text: 'not watching: the helper is gone' };
-  const ageMs = agent.lastWriteMs === null ? null : Date.now() - agent.lastWriteMs;
-  if (ageMs === null) return { ok: false, text: 'the CMDB has not taken a flush yet' };
+export function healthOf(
+  agent: Pick<Agent, 'watchingNow' | 'lastWriteMs' | 'flushIntervalMs'>,
+  nowMs: number,
+): Health {
+  const { watchingNow, lastWriteMs, flushIntervalMs } = agent;
+  if (watchingNow === null) return { ok: false, text: 'not watching: there is no helper' };
+  if (lastWriteMs === null) return { ok: false, text: 'the CMDB has not taken a flush yet' };
+  const ageMs = nowMs - lastWriteMs;
   const isLate = ageMs > 3 * flushIntervalMs + 10_000;
   return isLate
     ? { ok: false, text: `the CMDB took no flush for ${Math.round(ageMs / 1000)} s` }

@@ -1,5 +1,6 @@
 import { readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import type pino from 'pino';
 import type { OpenConnections } from '../flow/flow-table.ts';
 
 const FILE = 'open-connections.json';
@@ -11,11 +12,13 @@ const FILE = 'open-connections.json';
 export class OpenConnectionsFile {
   readonly #path: string;
   readonly #bootId: string | null;
+  readonly #log: pino.Logger;
   #saved = '';
 
-  constructor(dataDir: string, bootId: string | null) {
+  constructor(dataDir: string, bootId: string | null, log: pino.Logger) {
     this.#path = join(dataDir, FILE);
     this.#bootId = bootId;
+    this.#log = log;
   }
 
   /** What the previous agent of this boot left open; empty when there was none. */
@@ -37,12 +40,19 @@ export class OpenConnectionsFile {
     );
   }
 
-  /** Writes what is open, if it changed. */
+  /** Writes what is open, if it changed. Where the disk does not take it, tracing goes on. */
   save(open: OpenConnections): void {
     const text = JSON.stringify({ bootId: this.#bootId, open });
     if (text === this.#saved) return;
-    writeFileSync(`${this.#path}.new`, text);
-    renameSync(`${this.#path}.new`, this.#path);
-    this.#saved = text;
+    try {
+      writeFileSync(`${this.#path}.new`, text);
+      renameSync(`${this.#path}.new`, this.#path);
+      this.#saved = text;
+    } catch (error) {
+      this.#log.warn(
+        { err: error },
+        "can't note open connections: the next agent counts them anew",
+      );
+    }
   }
 }

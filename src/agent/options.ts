@@ -123,6 +123,8 @@ export interface OptionSources {
 }
 
 const MIN_INTERVAL_MS = 100;
+/** Timers reach not quite 25 days; nobody wants to wait longer than this. */
+const MAX_INTERVAL_MS = 86_400_000;
 const MAX_BUCKET_MS = 86_400_000;
 const UUID = /^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i;
 
@@ -144,6 +146,7 @@ export function resolveOptions({ argv, env, file }: OptionSources): AgentOptions
     const text = given[name] ?? (OPTION_SPECS[name] as OptionSpec).default ?? '';
     const ms = parseDurationMs(text, `--${name}`);
     if (ms < MIN_INTERVAL_MS) throw usage(`--${name}: '${text}' is too short; use 100ms or more`);
+    if (ms > MAX_INTERVAL_MS) throw usage(`--${name}: '${text}' is too long; use 1d or less`);
     return ms;
   };
   return {
@@ -156,13 +159,18 @@ export function resolveOptions({ argv, env, file }: OptionSources): AgentOptions
     bucketMs: bucketLength(given.bucket ?? OPTION_SPECS.bucket.default),
     netns: choose('netns', NETNS),
     hostId: hostId(given['host-id']),
-    hostName: given['host-name'],
+    hostName: notEmpty('host-name', given['host-name']),
     output: choose('output', OUTPUTS),
-    dataDir: given['data-dir'] ?? DEFAULT_DATA_DIR,
+    dataDir: notEmpty('data-dir', given['data-dir']) ?? DEFAULT_DATA_DIR,
     logLevel: choose('log-level', LOG_LEVELS),
     listen: given.listen === undefined ? null : parseListenAddress(given.listen),
-    once: choose('once', ['false', 'true', '']) === 'true',
+    once: given.once === undefined ? false : choose('once', ['true', 'false']) === 'true',
   };
+}
+
+function notEmpty(name: OptionName, text: string | undefined): string | undefined {
+  if (text === '') throw usage(`--${name}: the value is empty; give one, or leave the option out`);
+  return text;
 }
 
 /** A bucket lies within one day's partition: whole seconds that divide a day. */

@@ -34,15 +34,19 @@ export function missingForTracing(held: ReadonlySet<Capability>): string | null 
 /**
  * Refuses to run half-blind unless that was asked for: polling works without privilege, but names
  * only processes of the same user.
+ * @param status this process's /proc/PID/status
  * @returns a warning for the log, null when all is there
  * @throws UserError (unsupported)
  */
-export function checkPrivileges(options: AgentOptions): string | null {
-  const missing = missingForTracing(
-    effectiveCapabilities(readFileSync('/proc/self/status', 'utf8')),
-  );
+export function checkPrivileges(
+  options: Pick<AgentOptions, 'mode' | 'once'>,
+  status = readFileSync('/proc/self/status', 'utf8'),
+): string | null {
+  const missing = missingForTracing(effectiveCapabilities(status));
   if (missing === null) return null;
-  if (options.mode === 'poll') return `names only processes of this user: missing ${missing}`;
+  // --once takes a snapshot, as polling does.
+  if (options.mode === 'poll' || options.once)
+    return `names only processes of this user: missing ${missing}`;
   throw new UserError(
     ExitCode.unsupported,
     `missing ${missing}. Run as root; --mode poll works without, naming only your own processes`,

@@ -13,56 +13,75 @@ export interface Due {
   readonly allOwners: boolean;
 }
 
+/** Timers fire a little early or late: what is nearly due must not need a tick of its own. */
+const SLACK_MS = 20;
+
 /**
  * Says what is due when. Streaming: counts are drained at each flush, and every so often a snapshot
  * reconciles. Polling: snapshots are all there is, and every so often one looks at all owners anew.
- * The clock is passed in, milliseconds from any start.
+ * The clock is passed in: milliseconds from any start, never set back.
  */
 export class Schedule {
   #intervals: Intervals;
   #polling = false;
-  #nextFlushMs: number;
-  #nextReconcileMs = 0;
-  #nextPollMs = 0;
+  #flushAtMs: number;
+  #reconcileAtMs: number;
+  #pollAtMs: number;
+  #snapshotMs = Number.NEGATIVE_INFINITY;
 
   constructor(intervals: Intervals, nowMs: number) {
     this.#intervals = intervals;
-    this.#nextFlushMs = nowMs + intervals.flushIntervalMs;
+    this.#flushAtMs = nowMs + intervals.flushIntervalMs;
+    this.#reconcileAtMs = nowMs;
+    this.#pollAtMs = nowMs;
   }
 
-  /** How often to ask what is due. */
-  get tickMs(): number {
-    const { flushIntervalMs, reconcileIntervalMs, pollIntervalMs } = this.#intervals;
-    return Math.min(flushIntervalMs, this.#polling ? pollIntervalMs : reconcileIntervalMs);
+  get flushIntervalMs(): number {
+    return this.#intervals.flushIntervalMs;
   }
 
-  change(intervals: Intervals): void {
+  /** How long until something is due; 0 when it is by now. */
+  nextInMs(nowMs: number): number {
+    const pollAtMs = this.#polling ? this.#pollAtMs : Number.POSITIVE_INFINITY;
+    return Math.max(0, Math.min(this.#flushAtMs, this.#reconcileAtMs, pollAtMs) - nowMs);
+  }
+
+  /** Shorter intervals hold from now on, longer ones from the next time on. */
+  change(intervals: Intervals, nowMs: number): void {
     this.#intervals = intervals;
+    this.#flushAtMs = Math.min(this.#flushAtMs, nowMs + intervals.flushIntervalMs);
+    this.#reconcileAtMs = Math.min(this.#reconcileAtMs, nowMs + intervals.reconcileIntervalMs);
+    this.#pollAtMs = Math.min(this.#pollAtMs, nowMs + intervals.pollIntervalMs);
   }
 
   /** A helper has come up: a snapshot with all owners comes first. */
-  begin(polling: boolean): void {
+  begin(polling: boolean, nowMs: number): void {
     this.#polling = polling;
-    this.#nextReconcileMs = 0;
-    this.#nextPollMs = 0;
+    this.#reconcileAtMs = nowMs;
   }
 
-  /** Something was lost: a snapshot is due at once. */
-  hasten(): void {
-    this.#nextReconcileMs = 0;
-    this.#nextPollMs = 0;
+  /**
+   * Something was lost: a snapshot is due soon. Never sooner after another than when polling, so that
+   * a host under too much load is not given more.
+   */
+  hasten(nowMs: number): void {
+    const soonMs = Math.max(nowMs, this.#snapshotMs + this.#intervals.pollIntervalMs);
+    this.#reconcileAtMs = Math.min(this.#reconcileAtMs, soonMs);
   }
 
+  /** What is due counts as done. */
   due(nowMs: number): Due {
-    // Timers fire a little early or late; a tick that is nearly due must not wait for the next.
-    const slackMs = nowMs + this.tickMs / 10;
-    const flush = slackMs >= this.#nextFlushMs;
-    const reconcile = slackMs >= this.#nextReconcileMs;
-    const poll = this.#polling && slackMs >= this.#nextPollMs;
-    if (flush) this.#nextFlushMs = nowMs + this.#intervals.flushIntervalMs;
-    if (reconcile) this.#nextReconcileMs = nowMs + this.#intervals.reconcileIntervalMs;
-    if (poll) this.#nextPollMs = nowMs + this.#intervals.pollIntervalMs;
-    const snapshot = this.#polling ? poll || flush : reconcile;
+    const { flushIntervalMs, reconcileIntervalMs, pollIntervalMs } = this.#intervals;
+    const flush = nowMs + SLACK_MS >= this.#flushAtMs;
+    const reconcile = nowMs + SLACK_MS >= this.#reconcileAtMs;
+    const poll = this.#polling && (flush || nowMs + SLACK_MS >= this.#pollAtMs);
+    const snapshot = reconcile || poll;
+    if (flush) this.#flushAtMs = nowMs + flushIntervalMs;
+    if (reconcile) this.#reconcileAtMs = nowMs + reconcileIntervalMs;
+    if (snapshot) {
+      this.#pollAtMs = nowMs + pollIntervalMs;
+      this.#snapshotMs = nowMs;
+    }
     return {
       flush,
       request: snapshot ? 'snapshot' : flush ? 'drain' : null,

@@ -9,7 +9,7 @@ import type { Inventory } from './inventory.ts';
 import type { JsonlOutput } from './jsonl-output.ts';
 
 export interface TracerParts {
-  readonly supervisor: HelperSupervisor;
+  readonly supervisor: Pick<HelperSupervisor, 'events'>;
   readonly attributor: Attributor;
   readonly table: FlowTable;
   readonly inventory: Inventory;
@@ -22,7 +22,7 @@ export interface TracerParts {
 export interface TracerListener {
   /** A helper has come up. */
   watching(watching: Watching): void;
-  /** A report has been taken over; `settled` once a complete snapshot is in since the last start. */
+  /** A report has been taken over; `lost` events are known to have been missed since the last. */
   reported(event: ReportedEvent, lost: bigint): void;
   /** Nobody watches until the next `watching`. */
   blind(): void;
@@ -44,7 +44,9 @@ export class Tracer {
   readonly #parts: TracerParts;
   readonly #listener: TracerListener;
   #reader = new EventReader((event) => this.#handle(event));
+  /** Nobody watched since, and no complete snapshot has repaired that yet. */
   #blindSinceMs: number | null = null;
+  #upMs = 0;
   #recovering = true;
   #mode: Watching['mode'];
 
@@ -84,16 +86,18 @@ export class Tracer {
     this.#recovering = true;
     table.setHomeNetns(hello.netns);
     const watching = { mode, attach, note } as const;
-    coverage.begin(watching, Number(hello.wallNs / 1_000_000n));
+    this.#upMs = Number(hello.wallNs / 1_000_000n);
+    coverage.begin(watching, this.#upMs);
     this.#listener.watching(watching);
   }
 
   #down(atMs: number, reason: Error, retryInMs: number | null): void {
     const { log, table, coverage } = this.#parts;
     log.warn({ reason: reason.message, retryInMs }, 'the helper is gone');
-    // Only the first of several failed starts begins the gap.
-    this.#blindSinceMs ??= atMs;
-    coverage.end(this.#blindSinceMs);
+    // What was counted after the last report is gone with the helper. Of several failed starts only
+    // the first begins the gap.
+    const reportedMs = coverage.end();
+    this.#blindSinceMs ??= reportedMs ?? atMs;
     table.suspend();
     this.#listener.blind();
   }
@@ -140,7 +144,7 @@ export class Tracer {
     if (this.#recovering && event.snapshot) {
       this.#recovering = event.partial;
       if (!event.partial) table.settle();
-      this.#closeGap(event.atMs);
+      this.#closeGap();
     }
     table.roll(event.atMs);
     const lost = coverage.extend(event.atMs, event.losses);
@@ -148,11 +152,12 @@ export class Tracer {
     this.#listener.reported(event, lost);
   }
 
-  #closeGap(atMs: number): void {
+  /** What was open when a helper came up, its first snapshot has found; what closed before is lost. */
+  #closeGap(): void {
     if (this.#blindSinceMs === null) return;
     const { coverage, log } = this.#parts;
-    coverage.gap(this.#blindSinceMs, atMs, 'the helper was gone; repaired by a snapshot');
-    log.info({ gapMs: atMs - this.#blindSinceMs }, 'watching again; the gap was repaired');
+    coverage.gap(this.#blindSinceMs, this.#upMs, 'the helper was gone; repaired by a snapshot');
+    log.info({ gapMs: this.#upMs - this.#blindSinceMs }, 'watching again; the gap was repaired');
     this.#blindSinceMs = null;
   }
 }

@@ -1,12 +1,13 @@
 import type pino from 'pino';
-import { resolveCmdb } from '../cmdb/location.ts';
+import { type CmdbLocation, resolveCmdb } from '../cmdb/location.ts';
 import { FlowTable } from '../flow/flow-table.ts';
 import { Attributor } from '../process/attributor.ts';
 import { ProcessNamer } from '../process/namer.ts';
 import { Agent } from './agent.ts';
-import { openSink } from './cmdb-sink.ts';
+import { openSink, type Sink } from './cmdb-sink.ts';
 import { CoverageTracker } from './coverage-tracker.ts';
 import { takeDataDir } from './data-dir.ts';
+import { Flusher } from './flusher.ts';
 import { explainFailure, superviseHelper } from './helper.ts';
 import { describeHost, hostAddresses } from './host.ts';
 import { Inventory } from './inventory.ts';
@@ -19,11 +20,12 @@ import type { AgentOptions } from './options.ts';
 import { checkPrivileges } from './privileges.ts';
 import { Spool } from './spool.ts';
 import { Tracer } from './tracer.ts';
+import { within } from './within.ts';
 
 export interface RunContext {
   readonly options: AgentOptions;
   readonly env: NodeJS.ProcessEnv;
-  readonly stdout: NodeJS.WriteStream;
+  readonly stdout: NodeJS.WritableStream;
   readonly log: pino.Logger;
   readonly version: string;
   /** Aborted when the agent is to stop. */
@@ -34,6 +36,8 @@ export interface RunContext {
 
 const RETAIN_PROCESSES_MS = 30_000;
 const REFRESH_INVENTORY_MS = 60_000;
+/** How long an embedded CMDB that is stopped while it starts may take; then it ends with us. */
+const STOP_STARTING_MS = 4_500;
 
 /**
  * The whole agent: kernel -> helper -> frames -> events -> process names -> flow table -> CMDB.
@@ -41,86 +45,97 @@ const REFRESH_INVENTORY_MS = 60_000;
  * @throws UserError when it can't run here
  */
 export async function runAgent(context: RunContext): Promise<void> {
-  const { options, env, log } = context;
+  const { options, env, log, stop } = context;
   const location = resolveCmdb({ cmdb: options.cmdb, env, dataDir: options.dataDir });
   const warning = checkPrivileges(options);
   if (warning !== null) log.warn(warning);
   const lock = takeDataDir(options.dataDir);
   try {
-    const host = describeHost({ ...options, agentVersion: context.version });
-    const supervisor = superviseHelper(options, env, (line) =>
-      log.info({ helper: line }, 'helper'),
-    );
-    const namer = new ProcessNamer({
-      procRoot: '/proc',
-      hostId: host.hostId,
-      now: () => performance.now(),
-      retainMs: RETAIN_PROCESSES_MS,
-    });
-    const attributor = new Attributor(namer);
-    const table = new FlowTable({ hostId: host.hostId, bucketMs: options.bucketMs });
-    const inventory = new Inventory({
-      addresses: hostAddresses,
-      listening: () => attributor.listeners.listening(),
-      netnsName: (netns) => table.netnsName(netns),
-      refreshMs: REFRESH_INVENTORY_MS,
-    });
-    const coverage = new CoverageTracker();
-    const ledger = new Ledger({ host, epoch: Date.now(), table, inventory, coverage });
-    const output = options.output === 'jsonl' ? new JsonlOutput(context.stdout, host.hostId) : null;
-    const openConnections = new OpenConnectionsFile(options.dataDir, host.bootId);
-    const spool = new Spool(options.dataDir, log);
-    table.restore(openConnections.load());
-    const sink = await openSink(location, log);
-    const parts = { supervisor, namer, table, ledger, sink, spool, openConnections, output, log };
-    const agent = new Agent(parts, options, options.once);
-    const tracer = new Tracer(
-      { supervisor, attributor, table, inventory, coverage, output, log },
-      options.once ? 'once' : 'continuous',
-      agent,
-    );
-    const sources = { agent, supervisor, table, attributor, namer, ...options };
-    await runUntilStopped(
-      context,
-      agent,
-      tracer,
-      () => supervisor.start(),
-      async () => {
-        if (options.listen === null) return;
-        await serveMetrics(
-          options.listen,
-          () => collectMetrics(sources),
-          () => healthOf(sources),
-        );
-      },
-    );
+    const parts = assemble(context, location);
+    const sink = await openUnlessStopped(location, log, stop);
+    if (sink !== null) await trace(context, { ...parts, sink });
   } finally {
     lock.release();
   }
 }
 
-async function runUntilStopped(
-  { options, log, stop, onReload }: RunContext,
-  agent: Agent,
-  tracer: Tracer,
-  startHelper: () => void,
-  serve: () => Promise<void>,
-): Promise<void> {
-  const stopped = new Promise<void>((resolve) => {
-    if (stop.aborted) resolve();
-    stop.addEventListener('abort', () => resolve(), { once: true });
+type Parts = ReturnType<typeof assemble> & { readonly sink: Sink };
+
+/** Makes all parts that hold what is traced; nothing runs yet. */
+function assemble({ options, env, log, version, stdout }: RunContext, location: CmdbLocation) {
+  const host = describeHost({ ...options, agentVersion: version });
+  const supervisor = superviseHelper(options, env, (line) => log.info({ helper: line }, 'helper'));
+  const namer = new ProcessNamer({
+    procRoot: '/proc',
+    hostId: host.hostId,
+    now: () => performance.now(),
+    retainMs: RETAIN_PROCESSES_MS,
   });
+  const attributor = new Attributor(namer);
+  const table = new FlowTable({ hostId: host.hostId, bucketMs: options.bucketMs });
+  const inventory = new Inventory({
+    addresses: hostAddresses,
+    listening: () => attributor.listeners.listening(),
+    netnsName: (netns) => table.netnsName(netns),
+    refreshMs: REFRESH_INVENTORY_MS,
+  });
+  const coverage = new CoverageTracker();
+  const ledger = new Ledger({ host, epoch: Date.now(), table, inventory, coverage });
+  const output = options.output === 'jsonl' ? new JsonlOutput(stdout, host.hostId) : null;
+  const openConnections = new OpenConnectionsFile(options.dataDir, host.bootId, log);
+  const spool = new Spool(options.dataDir, log);
+  const remains = location.kind === 'none' ? null : { openConnections, spool };
+  return { supervisor, namer, attributor, table, inventory, coverage, ledger, output, remains };
+}
+
+/** @returns null when the agent was stopped meanwhile; then the CMDB has stopped or ends with us */
+async function openUnlessStopped(
+  location: CmdbLocation,
+  log: pino.Logger,
+  stop: AbortSignal,
+): Promise<Sink | null> {
+  const opening = openSink(location, log);
+  const sink = await Promise.race([opening, aborted(stop).then(() => null)]);
+  if (sink !== null) return sink;
+  log.info('stopping before the CMDB is up');
+  const stopped = opening.then((late) => late.stop());
+  await within(STOP_STARTING_MS, stopped).catch((error: unknown) => {
+    log.debug({ err: error }, 'the CMDB would not have come up');
+  });
+  return null;
+}
+
+/** Runs until stopped, until the helper failed for good or, with `--once`, until done. */
+async function trace({ options, log, stop, onReload }: RunContext, parts: Parts): Promise<void> {
+  const { supervisor, table, remains } = parts;
+  table.restore(remains?.openConnections.load() ?? {});
+  const flusher = new Flusher(parts);
+  const agent = new Agent({ ...parts, flusher, log }, options);
+  const tracer = new Tracer({ ...parts, log }, options.once ? 'once' : 'continuous', agent);
+  const sources = { ...parts, agent };
   let tracing: Promise<void> = Promise.resolve();
+  let closeServer = (): void => undefined;
   try {
-    await serve();
-    startHelper();
+    if (options.listen !== null) {
+      const health = () => healthOf(agent, Date.now());
+      closeServer = await serveMetrics(options.listen, () => collectMetrics(sources), health);
+    }
+    supervisor.start();
     tracing = tracer.run();
     onReload((changed) => agent.changeIntervals(changed));
-    await Promise.race([tracing, agent.start(), stopped]);
+    await Promise.race([tracing, agent.start(), aborted(stop)]);
     if (stop.aborted) log.info('stopping');
   } catch (error) {
     throw explainFailure(error, options);
   } finally {
+    closeServer();
     await agent.stop(tracing);
   }
+}
+
+async function aborted(signal: AbortSignal): Promise<void> {
+  if (signal.aborted) return;
+  await new Promise<void>((resolve) => {
+    signal.addEventListener('abort', () => resolve(), { once: true });
+  });
 }
