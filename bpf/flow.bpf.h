@@ -142,30 +142,38 @@ static __always_inline void announce(struct sock *sk, struct task_struct *task,
 }
 
 /*
- * Adds what a socket moved since it was last reported. A FIN occupies one sequence number that
- * bytes_received counts (tcp_rcv_nxt_update); SOCK_DONE tells that one came.
+ * What a socket has moved so far. A FIN occupies one sequence number that bytes_received counts
+ * (tcp_rcv_nxt_update); SOCK_DONE tells that one came.
  */
-static __always_inline void count_bytes(struct sock *sk, struct tt_socket *socket)
+static __always_inline void read_moved(struct sock *sk, struct tt_moved *moved)
 {
-	__u64 sent = TCP_READ(sk, bytes_sent) - TCP_READ(sk, bytes_retrans);
-	__u64 received = TCP_READ(sk, bytes_received);
-	__u32 retransmits = TCP_READ(sk, total_retrans);
+	moved->bytes_sent = TCP_READ(sk, bytes_sent) - TCP_READ(sk, bytes_retrans);
+	moved->bytes_received = TCP_READ(sk, bytes_received);
+	moved->retransmits = TCP_READ(sk, total_retrans);
+	if (moved->bytes_received &&
+	    (BPF_CORE_READ(sk, __sk_common.skc_flags) & (1UL << SOCK_DONE)))
+		moved->bytes_received--;
+}
+
+/* Adds what a socket moved since it was last reported. */
+static __always_inline void count_moved(struct sock *sk, struct tt_socket *socket)
+{
+	struct tt_moved *reported = &socket->reported, moved = {};
 	struct tt_flow_counts *counts;
 
-	if (received && (BPF_CORE_READ(sk, __sk_common.skc_flags) & (1UL << SOCK_DONE)))
-		received--;
-	if (sent <= socket->bytes_sent && received <= socket->bytes_received &&
-	    retransmits <= socket->retransmits)
+	read_moved(sk, &moved);
+	if (moved.bytes_sent <= reported->bytes_sent &&
+	    moved.bytes_received <= reported->bytes_received &&
+	    moved.retransmits <= reported->retransmits)
 		return;
 	counts = counts_of(&socket->key);
 	if (!counts)
 		return;
-	__sync_fetch_and_add(&counts->bytes_sent, sent - socket->bytes_sent);
-	__sync_fetch_and_add(&counts->bytes_received, received - socket->bytes_received);
-	__sync_fetch_and_add(&counts->retransmits, retransmits - socket->retransmits);
-	socket->bytes_sent = sent;
-	socket->bytes_received = received;
-	socket->retransmits = retransmits;
+	__sync_fetch_and_add(&counts->bytes_sent, moved.bytes_sent - reported->bytes_sent);
+	__sync_fetch_and_add(&counts->bytes_received,
+			     moved.bytes_received - reported->bytes_received);
+	__sync_fetch_and_add(&counts->retransmits, moved.retransmits - reported->retransmits);
+	*reported = moved;
 }
 
 #endif /* FLOW_BPF_H */

@@ -112,7 +112,7 @@ static __always_inline void on_closed(struct sock *sk, __u64 id)
 	} else if (socket->phase == TT_UNANSWERED) {
 		TT_COUNT(pending_resolved, 1);
 	} else if (socket->phase == TT_COUNTED) {
-		count_bytes(sk, socket);
+		count_moved(sk, socket);
 		TT_BUMP(&socket->key, closed, 1);
 	}
 	bpf_map_delete_elem(&sockets, &id);

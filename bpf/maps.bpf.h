@@ -14,12 +14,17 @@ enum tt_phase {
 	TT_UNANSWERED = 4, /* active open counted as timed out, though the kernel still tries */
 };
 
-struct tt_socket {
-	struct tt_flow_key key;
-	__u64 bytes_sent; /* reported so far */
+struct tt_moved {
+	__u64 bytes_sent;
 	__u64 bytes_received;
 	__u32 retransmits;
-	__u32 phase; /* enum tt_phase */
+	__u32 zero;
+};
+
+struct tt_socket {
+	struct tt_flow_key key;
+	struct tt_moved reported; /* so far */
+	__u64 phase; /* enum tt_phase */
 };
 
 /*

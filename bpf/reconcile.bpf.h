@@ -57,6 +57,8 @@ static __always_inline void adopt(struct sock *sk, struct task_struct *task, int
 	read_key(sk, passive ? TT_PASSIVE : TT_ACTIVE, &fresh.key);
 	if (task)
 		read_owner(task, &fresh.key);
+	/* What it moved before is not of this time, and a helper before us may have told it. */
+	read_moved(sk, &fresh.reported);
 	/* An event that comes first wins. */
 	if (bpf_map_update_elem(&sockets, &id, &fresh, BPF_NOEXIST)) {
 		if (!bpf_map_lookup_elem(&sockets, &id))
@@ -109,7 +111,7 @@ static __always_inline void reconcile_connection(struct sock *sk, struct task_st
 		count_answered(socket);
 	}
 	if (socket->phase == TT_COUNTED)
-		count_bytes(sk, socket);
+		count_moved(sk, socket);
 }
 
 static __always_inline void print_listener(struct seq_file *seq, struct sock *sk,

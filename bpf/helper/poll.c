@@ -59,7 +59,8 @@ struct poll {
 	uint64_t notices_lost;
 };
 
-static void remember(struct sightings *sightings, uint32_t netns, const struct diag_socket *socket)
+static void remember(struct sightings *sightings, const struct netns *netns,
+		     const struct diag_socket *socket)
 {
 	if (sightings->count == sightings->capacity) {
 		sightings->capacity = sightings->capacity ? sightings->capacity * 2 : 256;
@@ -68,7 +69,10 @@ static void remember(struct sightings *sightings, uint32_t netns, const struct d
 		if (!sightings->items)
 			die("out of memory");
 	}
-	sightings->items[sightings->count++] = (struct sighting){ netns, boot_ns(), *socket };
+	sightings->items[sightings->count++] = (struct sighting){ .netns = netns->inum,
+								  .seen_ns = boot_ns(),
+								  .older = !netns->dumped,
+								  .socket = *socket };
 }
 
 /* ---- counting ---- */
@@ -139,7 +143,7 @@ static void visit_dumped(const struct diag_socket *socket, void *arg)
 	if (live && !live->gone_ns)
 		see_again(poll, live, socket);
 	else if (!live)
-		remember(&poll->fresh, poll->dumping->inum, socket);
+		remember(&poll->fresh, poll->dumping, socket);
 }
 
 static uint32_t wanted_states(const struct poll *poll, const struct netns *netns)
@@ -219,6 +223,9 @@ static void count_fresh(struct poll *poll, const struct sighting *sighting)
 	if (live->connecting)
 		return;
 	add_bytes(&counts, live, socket);
+	/* What it moved before is not of this time, and a helper before us may have told it. */
+	if (sighting->older)
+		counts.bytes_sent = counts.bytes_received = counts.retransmits = 0;
 	accumulator_add(&poll->counted, &flow, TT_BY_SNAPSHOT, &counts);
 }
 
@@ -312,7 +319,7 @@ static void visit_notice(const struct diag_socket *socket, void *arg)
 	else if (!socket->peer_port)
 		listeners_note_destroyed(&poll->listeners, poll->dumping->inum, socket);
 	else
-		remember(&poll->notices, poll->dumping->inum, socket);
+		remember(&poll->notices, poll->dumping, socket);
 }
 
 /* A connection that opened and closed between two snapshots, or a connect that failed. */

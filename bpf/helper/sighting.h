@@ -11,6 +11,7 @@
 struct sighting {
 	uint32_t netns;
 	uint64_t seen_ns;
+	bool older; /* than the first snapshot of its namespace */
 	struct diag_socket socket;
 };
 
