@@ -36,7 +36,9 @@ function parser(version: string) {
       requiresArg: true,
       describe: 'JSON file of options, read again at SIGHUP [TTRACER_CONFIG]',
     })
-    .epilogue('Exit codes: 0 ok, 2 usage, 3 no privilege or kernel support, 5 newer CMDB schema');
+    .epilogue(
+      'Exit codes: 0 ok, 2 usage, 3 no privilege or kernel support, 4 CMDB away, 5 newer CMDB',
+    );
   for (const name of OPTION_NAMES) {
     const spec: Spec = OPTION_SPECS[name];
     const values = spec.choices ? ` (${spec.choices.join(', ')})` : '';

@@ -1,0 +1,209 @@
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import fc from 'fast-check';
+import type { WriteOutcome } from '../../../src/agent/cmdb-sink.ts';
+import { CoverageTracker } from '../../../src/agent/coverage-tracker.ts';
+import { Inventory } from '../../../src/agent/inventory.ts';
+import { Ledger } from '../../../src/agent/ledger.ts';
+import { FlowTable } from '../../../src/flow/flow-table.ts';
+import type { FlushBatch } from '../../../src/flow/records.ts';
+import { batch as sampleBatch } from '../../support/batches.ts';
+import { counts, losses, named } from './fakes.ts';
+
+const BUCKET_MS = 60_000;
+const START_MS = 1_772_366_400_000;
+
+function world() {
+  const { host } = sampleBatch();
+  const table = new FlowTable({ hostId: host.hostId, bucketMs: BUCKET_MS });
+  table.setHomeNetns(1);
+  const coverage = new CoverageTracker();
+  coverage.begin({ mode: 'stream', attach: 'tracepoint', note: '' }, START_MS);
+  const inventory = new Inventory({
+    addresses: () => [{ address: '10.0.0.1', netns: '', hostLocal: false }],
+    listening: () => [],
+    netnsName: (netns) => table.netnsName(netns),
+    refreshMs: 1e9,
+  });
+  const ledger = new Ledger({ host, epoch: START_MS, table, inventory, coverage });
+  return { table, coverage, inventory, ledger };
+}
+
+/** What a CMDB holds after its upserts: totals are absolute and only grow. */
+class ModelCmdb {
+  readonly history = new Map<string, { opened: number; bytes: bigint }>();
+  readonly processes = new Map<string, number>();
+  readonly coverage = new Map<number, number>();
+  readonly flowsOf = new Map<string, string>();
+
+  write(batch: FlushBatch): void {
+    for (const { processId, pid } of batch.processes) this.processes.set(processId, pid);
+    for (const { from, to } of batch.coverage) {
+      const known = this.coverage.get(from.getTime()) ?? 0;
+      this.coverage.set(from.getTime(), Math.max(known, to.getTime()));
+    }
+    for (const flow of batch.flows) {
+      this.flowsOf.set(flow.flowId, flow.processId);
+      for (const bucket of flow.buckets) {
+        const key = `${flow.flowId} ${bucket.bucketStart.getTime()} ${batch.epoch}`;
+        const known = this.history.get(key) ?? { opened: 0, bytes: 0n };
+        const bytes = bucket.bytesToPassive > known.bytes ? bucket.bytesToPassive : known.bytes;
+        this.history.set(key, { opened: Math.max(known.opened, bucket.opened), bytes });
+      }
+    }
+  }
+
+  get opened(): number {
+    return [...this.history.values()].reduce((sum, row) => sum + row.opened, 0);
+  }
+
+  get bytes(): bigint {
+    return [...this.history.values()].reduce((sum, row) => sum + row.bytes, 0n);
+  }
+}
+
+function open(
+  { table, inventory }: ReturnType<typeof world>,
+  process: number,
+  pid: number,
+  atMs: number,
+  opened: number,
+) {
+  table.add(
+    {
+      kind: 'counts',
+      firstMs: atMs,
+      lastMs: atMs,
+      flow: {
+        netns: 1,
+        direction: 'active',
+        local: '10.0.0.1',
+        peer: '10.0.0.2',
+        servicePort: 80,
+        process: null,
+      },
+      foundBy: ['stream'],
+      counts: counts({ opened, closed: opened, bytesSent: BigInt(opened) * 10n }),
+    },
+    inventory.note(named(String(process), pid)),
+  );
+}
+
+type Step =
+  | { readonly kind: 'open'; readonly process: number; readonly pid: number; readonly n: number }
+  | { readonly kind: 'report'; readonly byMs: number }
+  | {
+      readonly kind: 'flush';
+      readonly outcome: WriteOutcome;
+      /** Committed although the answer was lost. */
+      readonly committed: boolean;
+      /** What happens while the write is under way. */
+      readonly during: number;
+    };
+
+const step: fc.Arbitrary<Step> = fc.oneof(
+  fc.record({
+    kind: fc.constant('open' as const),
+    process: fc.integer({ min: 1, max: 4 }),
+    pid: fc.integer({ min: 100, max: 102 }),
+    n: fc.integer({ min: 1, max: 5 }),
+  }),
+  fc.record({ kind: fc.constant('report' as const), byMs: fc.integer({ min: 1, max: 90_000 }) }),
+  fc.record({
+    kind: fc.constant('flush' as const),
+    outcome: fc.constantFrom<WriteOutcome>('written', 'unavailable'),
+    committed: fc.boolean(),
+    during: fc.integer({ min: 0, max: 3 }),
+  }),
+);
+
+describe('the ledger', () => {
+  it('loses nothing and doubles nothing, whatever becomes of the batches', () => {
+    fc.assert(
+      fc.property(fc.array(step, { maxLength: 40 }), (steps) => {
+        const all = world();
+        const cmdb = new ModelCmdb();
+        const pids = new Map<string, number>();
+        let [nowMs, opened] = [START_MS, 0];
+        const add = (process: number, pid: number, n: number) => {
+          open(all, process, pid, nowMs, n);
+          opened += n;
+          pids.set(String(process), pid);
+        };
+        const report = (byMs: number) => {
+          nowMs += byMs;
+          all.table.roll(nowMs);
+          all.coverage.extend(nowMs, losses());
+        };
+        const flush = (outcome: WriteOutcome, committed: boolean, during: number) => {
+          const batch = all.ledger.take(nowMs);
+          for (let n = 0; n < during; n++) add(n + 1, 100 + n, 1);
+          if (during === 2) report(BUCKET_MS);
+          if (committed) cmdb.write(batch);
+          all.ledger.settle(batch, outcome);
+        };
+        for (const each of steps) {
+          if (each.kind === 'open') add(each.process, each.pid, each.n);
+          else if (each.kind === 'report') report(each.byMs);
+          else flush(each.outcome, each.committed || each.outcome === 'written', each.during);
+        }
+        report(1);
+        flush('written', true, 0);
+        assert.equal(cmdb.opened, opened);
+        assert.equal(cmdb.bytes, BigInt(opened) * 10n);
+        assert.deepEqual(new Map([...cmdb.processes].sort()), new Map([...pids].sort()));
+        assert.deepEqual([...cmdb.coverage], [[START_MS, nowMs]]);
+        const rest = all.ledger.take(nowMs);
+        assert.deepEqual([rest.flows, rest.coverage, rest.processes], [[], [], []]);
+      }),
+    );
+  });
+
+  it('ignores what becomes of a batch that was given up', () => {
+    const all = world();
+    open(all, 1, 100, START_MS, 3);
+    const slow = all.ledger.take(START_MS);
+    const last = all.ledger.take(START_MS + 1);
+    assert.deepEqual(last.flows, slow.flows);
+    assert.deepEqual(last.processes, slow.processes);
+    all.ledger.settle(slow, 'written');
+    all.ledger.settle(last, 'unavailable');
+    assert.deepEqual(all.ledger.take(START_MS + 2).flows, slow.flows);
+  });
+
+  it('settles a batch once', () => {
+    const all = world();
+    open(all, 1, 100, START_MS, 3);
+    const batch = all.ledger.take(START_MS);
+    all.ledger.settle(batch, 'written');
+    all.ledger.settle(batch, 'lost-all');
+    assert.deepEqual(all.ledger.take(START_MS).flows, []);
+  });
+
+  it('hands everything it still knows to a CMDB that was replaced', () => {
+    const all = world();
+    open(all, 1, 100, START_MS, 3);
+    open(all, 2, 100, START_MS, 4);
+    all.ledger.settle(all.ledger.take(START_MS), 'written');
+    open(all, 2, 100, START_MS, 1);
+    all.ledger.settle(all.ledger.take(START_MS), 'lost-all');
+    const cmdb = new ModelCmdb();
+    const batch = all.ledger.take(START_MS);
+    cmdb.write(batch);
+    assert.equal(cmdb.opened, 8);
+    for (const processId of cmdb.flowsOf.values()) assert.ok(cmdb.processes.has(processId));
+    assert.equal(batch.addresses.length, 1);
+  });
+
+  it('drops a batch that was refused, and goes on', () => {
+    const all = world();
+    open(all, 1, 100, START_MS, 3);
+    all.ledger.settle(all.ledger.take(START_MS), 'rejected');
+    assert.deepEqual(all.ledger.take(START_MS).flows, []);
+    open(all, 1, 100, START_MS, 1);
+    const cmdb = new ModelCmdb();
+    cmdb.write(all.ledger.take(START_MS));
+    assert.equal(cmdb.opened, 4); // totals of the bucket are absolute
+    assert.ok(cmdb.processes.has('1'));
+  });
+});

@@ -1,0 +1,129 @@
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import { type Due, Schedule } from '../../../src/agent/schedule.ts';
+
+const INTERVALS = { flushIntervalMs: 10_000, reconcileIntervalMs: 30_000, pollIntervalMs: 1_000 };
+const NOTHING: Due = { flush: false, request: null, allOwners: false };
+const DRAIN: Due = { flush: true, request: 'drain', allOwners: false };
+
+/** Ticks whenever something is due, as the agent does. */
+function run(schedule: Schedule, fromMs: number, untilMs: number) {
+  const ticks: { readonly atMs: number; readonly due: Due }[] = [];
+  for (let atMs = fromMs; ; ) {
+    atMs += schedule.nextInMs(atMs);
+    if (atMs >= untilMs) return ticks;
+    ticks.push({ atMs, due: schedule.due(atMs) });
+  }
+}
+
+function begun(polling: boolean): Schedule {
+  const schedule = new Schedule(INTERVALS, 0);
+  schedule.begin(polling, 0);
+  schedule.due(0);
+  return schedule;
+}
+
+describe('the schedule', () => {
+  it('begins with a snapshot of all owners', () => {
+    for (const polling of [false, true]) {
+      const schedule = new Schedule(INTERVALS, 0);
+      schedule.due(500);
+      schedule.begin(polling, 1_000);
+      assert.equal(schedule.nextInMs(1_000), 0);
+      const first: Due = { flush: false, request: 'snapshot', allOwners: true };
+      assert.deepEqual(schedule.due(1_000), first);
+      assert.deepEqual(schedule.due(1_001), NOTHING);
+    }
+  });
+
+  it('streaming, drains at each flush and reconciles now and then', () => {
+    const ticks = run(begun(false), 0, 60_000);
+    assert.deepEqual(
+      ticks.map(({ atMs, due }) => [atMs, due.flush, due.request, due.allOwners]),
+      [
+        [10_000, true, 'drain', false],
+        [20_000, true, 'drain', false],
+        [30_000, true, 'snapshot', true],
+        [40_000, true, 'drain', false],
+        [50_000, true, 'drain', false],
+      ],
+    );
+  });
+
+  it('reconciles on time when the intervals do not fit each other', () => {
+    const schedule = new Schedule({ ...INTERVALS, reconcileIntervalMs: 15_000 }, 0);
+    schedule.begin(false, 0);
+    schedule.due(0);
+    const snapshots = run(schedule, 0, 46_000).filter(({ due }) => due.request === 'snapshot');
+    assert.deepEqual(
+      snapshots.map(({ atMs }) => atMs),
+      [15_000, 30_000, 45_000],
+    );
+  });
+
+  it('polling, takes nothing but snapshots, and all owners when it reconciles', () => {
+    const ticks = run(begun(true), 0, 30_500);
+    assert.equal(ticks.length, 30);
+    assert.ok(ticks.every(({ due }) => due.request === 'snapshot'));
+    assert.deepEqual(
+      ticks.filter(({ due }) => due.flush).map(({ atMs }) => atMs),
+      [10_000, 20_000, 30_000],
+    );
+    assert.deepEqual(
+      ticks.filter(({ due }) => due.allOwners).map(({ atMs }) => atMs),
+      [30_000],
+    );
+  });
+
+  it('does not catch up on what was due while the machine slept', () => {
+    const schedule = begun(false);
+    assert.equal(schedule.nextInMs(1_000_000), 0);
+    assert.equal(schedule.due(1_000_000).flush, true);
+    assert.deepEqual(schedule.due(1_000_001), NOTHING);
+  });
+
+  it('takes a timer that fired a little early for on time', () => {
+    assert.deepEqual(begun(false).due(9_985), DRAIN);
+    assert.deepEqual(begun(false).due(9_900), NOTHING);
+  });
+
+  it('is hastened by losses, but never more than polling would', () => {
+    const schedule = begun(false);
+    schedule.hasten(5_000);
+    assert.equal(schedule.nextInMs(5_000), 0);
+    assert.equal(schedule.due(5_000).request, 'snapshot');
+    schedule.hasten(5_100);
+    assert.equal(schedule.nextInMs(5_100), 900);
+    assert.deepEqual(schedule.due(5_100), NOTHING);
+    assert.equal(schedule.due(6_000).request, 'snapshot');
+    assert.equal(schedule.nextInMs(6_000), 4_000); // the flush
+  });
+
+  it('never delays a snapshot by hastening it', () => {
+    const schedule = new Schedule({ ...INTERVALS, reconcileIntervalMs: 500 }, 0);
+    schedule.begin(false, 0);
+    schedule.due(0);
+    schedule.hasten(100);
+    assert.equal(schedule.nextInMs(100), 400);
+  });
+
+  it('holds shorter intervals at once', () => {
+    const schedule = new Schedule({ ...INTERVALS, flushIntervalMs: 86_400_000 }, 0);
+    schedule.begin(false, 0);
+    schedule.due(0);
+    schedule.change(INTERVALS, 2_000);
+    assert.equal(schedule.nextInMs(2_000), 10_000);
+    assert.equal(schedule.flushIntervalMs, 10_000);
+  });
+
+  it('holds longer intervals from the next time on', () => {
+    const schedule = begun(false);
+    schedule.change({ ...INTERVALS, flushIntervalMs: 25_000 }, 2_000);
+    assert.deepEqual(
+      run(schedule, 2_000, 60_000)
+        .filter(({ due }) => due.flush)
+        .map(({ atMs }) => atMs),
+      [10_000, 35_000],
+    );
+  });
+});
