@@ -1,0 +1,271 @@
+import assert from 'node:assert/strict';
+import { mkdirSync, readdirSync } from 'node:fs';
+import { join } from 'node:path';
+import { describe, it } from 'node:test';
+import type { Sink, WriteOutcome } from '../../../src/agent/cmdb-sink.ts';
+import { CoverageTracker } from '../../../src/agent/coverage-tracker.ts';
+import { Flusher } from '../../../src/agent/flusher.ts';
+import { Inventory } from '../../../src/agent/inventory.ts';
+import { Ledger } from '../../../src/agent/ledger.ts';
+import { OpenConnectionsFile } from '../../../src/agent/open-connections.ts';
+import { Spool } from '../../../src/agent/spool.ts';
+import { FlowTable } from '../../../src/flow/flow-table.ts';
+import type { FlushBatch } from '../../../src/flow/records.ts';
+import { batch } from '../../support/batches.ts';
+import { counts, losses, named, recordingLog, temporaryDirectory } from './fakes.ts';
+
+const root = temporaryDirectory();
+const BOOT = '11111111-0000-4000-8000-000000000000';
+const START_MS = 1_772_366_400_000;
+let made = 0;
+
+/** A CMDB that answers when and as it is told. */
+class FakeSink implements Sink {
+  readonly batches: FlushBatch[] = [];
+  isUp = true;
+  answer: () => Promise<WriteOutcome> = async () => (this.isUp ? 'written' : 'unavailable');
+
+  async connect(): Promise<boolean> {
+    return this.isUp;
+  }
+
+  write(each: FlushBatch): Promise<WriteOutcome> {
+    this.batches.push(each);
+    return this.answer();
+  }
+
+  async stop(): Promise<void> {}
+}
+
+function world({ keeps = true } = {}) {
+  const dataDir = join(root, String(made++));
+  mkdirSync(dataDir);
+  const { host } = batch();
+  const { log } = recordingLog();
+  const table = new FlowTable({ hostId: host.hostId, bucketMs: 60_000 });
+  table.setHomeNetns(1);
+  const coverage = new CoverageTracker();
+  const inventory = new Inventory({
+    addresses: () => [],
+    listening: () => [],
+    netnsName: (netns) => table.netnsName(netns),
+    refreshMs: 60_000,
+  });
+  const sink = new FakeSink();
+  const spool = new Spool(dataDir, log);
+  const openConnections = new OpenConnectionsFile(dataDir, BOOT, log);
+  const ledger = new Ledger({ host, epoch: START_MS, table, inventory, coverage });
+  const remains = keeps ? { spool, openConnections } : null;
+  const flusher = new Flusher({ ledger, table, sink, remains });
+  const open = (opened: number): void => {
+    table.add(
+      {
+        kind: 'counts',
+        firstMs: START_MS,
+        lastMs: START_MS,
+        flow: {
+          netns: 1,
+          direction: 'active',
+          local: '10.0.0.1',
+          peer: '10.0.0.2',
+          servicePort: 80,
+          process: null,
+        },
+        foundBy: ['stream'],
+        counts: counts({ opened }),
+      },
+      inventory.note(named('7')),
+    );
+  };
+  coverage.begin({ mode: 'stream', attach: 'tracepoint', note: '' }, START_MS);
+  return { dataDir, sink, spool, openConnections, coverage, flusher, open };
+}
+
+const opened = (each: FlushBatch | undefined) => each?.flows[0]?.buckets[0]?.opened;
+
+async function spooled(spool: Spool): Promise<FlushBatch[]> {
+  const sink = new FakeSink();
+  await spool.drain(sink);
+  return sink.batches;
+}
+
+describe('a flush', () => {
+  it('writes what changed, and remembers what is open', async () => {
+    const { flusher, sink, open, openConnections } = world();
+    open(3);
+    assert.equal(await flusher.flush(), 'written');
+    assert.equal(opened(sink.batches[0]), 3);
+    assert.deepEqual(Object.values(openConnections.load()), [3]);
+    assert.equal(await flusher.flush(), 'written');
+    assert.deepEqual(sink.batches[1]?.flows, []);
+  });
+
+  it('writes what was spooled first', async () => {
+    const { flusher, sink, spool, open } = world();
+    spool.put(batch({ epoch: 5 }));
+    open(3);
+    await flusher.flush();
+    assert.deepEqual(
+      sink.batches.map(({ epoch }) => epoch),
+      [5, START_MS],
+    );
+    assert.equal(spool.isEmpty, true);
+  });
+
+  it('keeps everything while the CMDB is away', async () => {
+    const { flusher, sink, spool, open, openConnections } = world();
+    spool.put(batch({ epoch: 5 }));
+    sink.isUp = false;
+    open(1);
+    assert.equal(await flusher.flush(), 'unavailable');
+    open(1);
+    assert.equal(await flusher.flush(), 'unavailable');
+    assert.deepEqual(openConnections.load(), {});
+    sink.isUp = true;
+    assert.equal(await flusher.flush(), 'written');
+    assert.equal(opened(sink.batches.at(-1)), 2);
+  });
+
+  it('is not begun while another is under way', async () => {
+    const { flusher, sink, open } = world();
+    open(1);
+    const [one, other] = [flusher.flush(), flusher.flush()];
+    assert.equal(flusher.isBusy, true);
+    assert.deepEqual(await Promise.all([one, other]), ['written', 'written']);
+    assert.equal(sink.batches.length, 1);
+    assert.equal(flusher.isBusy, false);
+  });
+
+  it('gives back what it took when the CMDB can not be used at all', async () => {
+    const { flusher, sink, open } = world();
+    open(2);
+    sink.answer = () => Promise.reject(new Error('newer schema'));
+    await assert.rejects(flusher.flush(), /newer schema/);
+    sink.answer = async () => 'written';
+    await flusher.flush();
+    assert.equal(opened(sink.batches.at(-1)), 2);
+  });
+});
+
+describe('the last flush', () => {
+  it('writes what is left, and spools nothing', async () => {
+    const { flusher, sink, spool, open, openConnections } = world();
+    open(3);
+    await flusher.last(1_000);
+    assert.equal(opened(sink.batches[0]), 3);
+    assert.equal(spool.isEmpty, true);
+    assert.deepEqual(Object.values(openConnections.load()), [3]);
+  });
+
+  it('spools what the CMDB does not take', async () => {
+    const { flusher, sink, spool, open, coverage, openConnections } = world();
+    sink.isUp = false;
+    open(3);
+    coverage.extend(START_MS + 5_000, losses());
+    await flusher.last(1_000);
+    const [kept, ...more] = await spooled(spool);
+    assert.deepEqual(more, []);
+    assert.equal(opened(kept), 3);
+    assert.equal(kept?.coverage.length, 1);
+    assert.equal(kept?.processes[0]?.processId, '7');
+    assert.deepEqual(Object.values(openConnections.load()), [3]);
+  });
+
+  it('spools everything that is known for a CMDB that was replaced', async () => {
+    const { flusher, sink, spool, open } = world();
+    open(3);
+    await flusher.flush();
+    open(1);
+    sink.answer = async () => 'lost-all';
+    await flusher.last(1_000);
+    const [kept] = await spooled(spool);
+    assert.equal(opened(kept), 4);
+    assert.equal(kept?.processes.length, 1);
+  });
+
+  it('waits for the flush under way, then writes the rest', async () => {
+    const { flusher, sink, spool, open } = world();
+    const [answered, answer] = pending<WriteOutcome>();
+    sink.answer = () => answered;
+    open(1);
+    const first = flusher.flush();
+    await tick();
+    open(1);
+    const last = flusher.last(1_000);
+    sink.answer = async () => 'written';
+    answer('written');
+    assert.equal(await first, 'written');
+    await last;
+    assert.deepEqual(sink.batches.map(opened), [1, 2]);
+    assert.equal(spool.isEmpty, true);
+  });
+
+  it('gives a hanging flush up, and what becomes of that later changes nothing', async () => {
+    const { flusher, sink, spool, open, openConnections } = world();
+    const [answered, answer] = pending<WriteOutcome>();
+    sink.answer = () => answered;
+    open(2);
+    const hanging = flusher.flush();
+    await tick();
+    open(1);
+    const startedMs = performance.now();
+    await flusher.last(50);
+    assert.ok(performance.now() - startedMs < 500);
+    assert.equal(sink.batches.length, 1);
+    answer('written');
+    assert.equal(await hanging, 'written');
+    assert.deepEqual((await spooled(spool)).map(opened), [3]);
+    assert.deepEqual(Object.values(openConnections.load()), [3]);
+  });
+
+  it('does not begin another write after one that hangs in what was spooled', async () => {
+    const { flusher, sink, spool, open } = world();
+    spool.put(batch({ epoch: 5 }));
+    const [answered, answer] = pending<WriteOutcome>();
+    sink.answer = () => answered;
+    open(2);
+    const hanging = flusher.flush();
+    await tick();
+    await flusher.last(50);
+    answer('written');
+    assert.equal(await hanging, 'unavailable');
+    assert.equal(sink.batches.length, 1);
+    assert.deepEqual((await spooled(spool)).map(opened), [2]);
+  });
+
+  it('spools nothing when there is nothing to tell', async () => {
+    const { flusher, sink, dataDir } = world();
+    sink.isUp = false;
+    await flusher.last(1_000);
+    assert.deepEqual(readdirSync(dataDir), []);
+    assert.deepEqual(sink.batches, []);
+  });
+
+  it('leaves nothing on the disk, and what is there alone, where nobody keeps the flows', async () => {
+    const { flusher, sink, spool, open, dataDir } = world({ keeps: false });
+    spool.put(batch({ epoch: 5 }));
+    open(1);
+    await flusher.flush();
+    open(1);
+    sink.isUp = false;
+    await flusher.last(1_000);
+    assert.deepEqual(readdirSync(dataDir), ['spool']);
+    assert.deepEqual(
+      (await spooled(spool)).map(({ epoch }) => epoch),
+      [5],
+    );
+  });
+});
+
+function pending<T>(): [Promise<T>, (value: T) => void] {
+  let settle: (value: T) => void = () => undefined;
+  const promise = new Promise<T>((resolve) => {
+    settle = resolve;
+  });
+  return [promise, settle];
+}
+
+/** Lets what is under way get to where it waits. */
+function tick(): Promise<void> {
+  return new Promise((resolve) => setImmediate(resolve));
+}
