@@ -42,6 +42,12 @@ export function startTestEmbedded(dataDir: string, log = silentLog): Promise<Emb
   return startEmbedded({ dataDir, log, ...(TEST_PG_BIN ? { binDir: TEST_PG_BIN } : {}) });
 }
 
+/** The value of `--cmdb` for a database. */
+export function urlOf({ host, port, user, database }: pg.ClientConfig): string {
+  const parameters = { host: String(host), port: String(port), user: String(user) };
+  return `postgres:///${database}?${new URLSearchParams(parameters)}`;
+}
+
 /** Runs `use` on a connection of its own. */
 export async function withClient<T>(
   config: pg.ClientConfig,

@@ -13,7 +13,8 @@
  *   fork COMMAND;COMMAND...     ok PID (after the child did them; it lives on, until `kill`)
  *   kill PID                    ok (SIGKILL, and waits)
  *   exec PATH                   ok (this process, its sockets, another executable)
- *   churn ADDRESS PORT COUNT BYTES   ok COUNT (connect, send BYTES, read up to FIN, close)
+ *   churn ADDRESS PORT COUNT BYTES [PAUSE]   ok COUNT (connect, send BYTES and FIN, read up to
+ *                               FIN, close, wait PAUSE ms)
  *   serve FD COUNT BYTES        ok COUNT (accept, read up to FIN, send BYTES, close)
  */
 #define _GNU_SOURCE
@@ -183,7 +184,7 @@ static int reset(int fd)
 	return close(fd);
 }
 
-static int churn(const char *address, int port, int count, long bytes)
+static int churn(const char *address, int port, int count, long bytes, long pause_ms)
 {
 	for (int i = 0; i < count; i++) {
 		int fd = open_connection(address, port, 0);
@@ -192,6 +193,7 @@ static int churn(const char *address, int port, int count, long bytes)
 		    receive_all(fd, -1) < 0)
 			return -1;
 		close(fd);
+		usleep((useconds_t)pause_ms * 1000);
 	}
 	return count;
 }
@@ -299,7 +301,7 @@ static void run_words(int argc, char **argv)
 	} else if (!strcmp(command, "exec")) {
 		do_exec(argv[1]);
 	} else if (!strcmp(command, "churn")) {
-		answer(churn(argv[1], (int)number[2], (int)number[3], number[4]));
+		answer(churn(argv[1], (int)number[2], (int)number[3], number[4], number[5]));
 	} else if (!strcmp(command, "serve")) {
 		answer(serve((int)number[1], (int)number[2], number[3]));
 	} else {
