@@ -73,8 +73,13 @@ export class Flusher {
   }
 
   async #flush(): Promise<WriteOutcome> {
-    if (!(await this.#drain()) || this.#isClosing) return 'unavailable';
     const { ledger, table, sink, remains } = this.#parts;
+    const isDrained = await this.#drain();
+    if (this.#isClosing) return 'unavailable';
+    if (!isDrained) {
+      ledger.settle(ledger.take(Date.now()), 'unavailable'); // bounds what waits
+      return 'unavailable';
+    }
     const open = table.openConnections();
     const batch = ledger.take(Date.now());
     let outcome: WriteOutcome = 'unavailable';

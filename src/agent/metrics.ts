@@ -5,6 +5,7 @@ import type { Attributor } from '../process/attributor.ts';
 import type { ProcessNamer } from '../process/namer.ts';
 import type { Agent } from './agent.ts';
 import type { CoverageTracker } from './coverage-tracker.ts';
+import type { Ledger } from './ledger.ts';
 import type { Health, Metric } from './metrics-server.ts';
 
 export interface MetricSources {
@@ -14,6 +15,7 @@ export interface MetricSources {
   readonly attributor: Pick<Attributor, 'unattributed'>;
   readonly namer: Pick<ProcessNamer, 'stats'>;
   readonly coverage: Pick<CoverageTracker, 'dropped'>;
+  readonly ledger: Pick<Ledger, 'droppedBuckets'>;
 }
 
 const LOSSES: Readonly<Record<keyof Losses, string>> = {
@@ -39,7 +41,7 @@ function gauge(name: string, help: string, value: number): Metric {
 }
 
 export function collectMetrics(sources: MetricSources): Metric[] {
-  const { agent, supervisor, table, attributor, namer, coverage } = sources;
+  const { agent, supervisor, table, attributor, namer, coverage, ledger } = sources;
   const losses = agent.lastReport?.losses;
   const watching = agent.watchingNow;
   return [
@@ -70,6 +72,11 @@ export function collectMetrics(sources: MetricSources): Metric[] {
       'coverage_dropped',
       'Coverage intervals given up because the CMDB was away too long.',
       coverage.dropped,
+    ),
+    counter(
+      'buckets_dropped',
+      'Flow history given up because the CMDB was away too long.',
+      ledger.droppedBuckets,
     ),
     ...(Object.keys(LOSSES) as (keyof Losses)[]).map((name) =>
       counter(snakeCase(name), LOSSES[name], losses?.[name] ?? 0n),

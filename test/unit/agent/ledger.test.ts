@@ -13,7 +13,7 @@ import { counts, losses, named } from './fakes.ts';
 const BUCKET_MS = 60_000;
 const START_MS = 1_772_366_400_000;
 
-function world() {
+function world(maxWaitingBuckets = 1_000) {
   const { host } = sampleBatch();
   const table = new FlowTable({ hostId: host.hostId, bucketMs: BUCKET_MS });
   table.setHomeNetns(1);
@@ -25,7 +25,14 @@ function world() {
     netnsName: (netns) => table.netnsName(netns),
     refreshMs: 1e9,
   });
-  const ledger = new Ledger({ host, epoch: START_MS, table, inventory, coverage });
+  const ledger = new Ledger({
+    host,
+    epoch: START_MS,
+    table,
+    inventory,
+    coverage,
+    maxWaitingBuckets,
+  });
   return { table, coverage, inventory, ledger };
 }
 
@@ -193,6 +200,34 @@ describe('the ledger', () => {
     assert.equal(cmdb.opened, 8);
     for (const processId of cmdb.flowsOf.values()) assert.ok(cmdb.processes.has(processId));
     assert.equal(batch.addresses.length, 1);
+  });
+
+  it('gives up the oldest history when too much waits, counts it and says so', () => {
+    const all = world(10);
+    for (let slice = 0; slice < 20; slice++) {
+      const atMs = START_MS + slice * BUCKET_MS;
+      for (const process of [1, 2, 3]) open(all, process, 100, atMs, 1);
+      all.table.roll(atMs);
+      all.coverage.extend(atMs + 1, losses());
+      all.ledger.settle(all.ledger.take(atMs), 'unavailable');
+    }
+    const batch = all.ledger.take(START_MS + 20 * BUCKET_MS);
+    const buckets = batch.flows.flatMap((flow) => flow.buckets);
+    assert.equal(buckets.length, 9);
+    assert.equal(all.ledger.droppedBuckets, 51);
+    assert.ok(buckets.every((each) => each.bucketStart.getTime() >= START_MS + 17 * BUCKET_MS));
+    const gaps = batch.coverage.filter(({ gap }) => gap);
+    assert.equal(gaps.length, 17);
+    assert.ok(gaps.every(({ to }) => to.getTime() <= START_MS + 17 * BUCKET_MS + 1));
+    assert.match(gaps[0]?.note ?? '', /given up/);
+  });
+
+  it('never gives up the current bucket', () => {
+    const all = world(2);
+    for (const process of [1, 2, 3]) open(all, process, 100, START_MS, 1);
+    all.ledger.settle(all.ledger.take(START_MS), 'unavailable');
+    assert.equal(all.ledger.take(START_MS).flows.length, 3);
+    assert.equal(all.ledger.droppedBuckets, 0);
   });
 
   it('drops a batch that was refused, and goes on', () => {

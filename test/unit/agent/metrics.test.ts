@@ -29,6 +29,7 @@ const SOURCES = {
   attributor: { unattributed: 6 },
   namer: { stats: { cached: 7 } },
   coverage: { dropped: 8 },
+  ledger: { droppedBuckets: 9 },
 } as unknown as Parameters<typeof collectMetrics>[0];
 
 describe('the exposition', () => {
@@ -77,6 +78,7 @@ describe('the exposition', () => {
       'ttracer_helper_restarts_total 2',
       'ttracer_flows_overflowed_total 4',
       'ttracer_coverage_dropped_total 8',
+      'ttracer_buckets_dropped_total 9',
     ]) {
       assert.ok(text.split('\n').includes(line), line);
     }
