@@ -5,6 +5,36 @@
 
 #include "flow.bpf.h"
 
+/*
+ * Removes the entry of a socket and copies it out; false if there was none. Whoever removes it tells
+ * its end, and nobody else: a removed entry's memory may serve another socket at once.
+ */
+static __always_inline bool take_socket(__u64 id, struct tt_socket *out)
+{
+	struct tt_socket *socket = bpf_map_lookup_elem(&sockets, &id);
+
+	if (!socket)
+		return false;
+	*out = *socket;
+	return !bpf_map_delete_elem(&sockets, &id);
+}
+
+/*
+ * An entry of a socket whose end was missed (the kernel skipped the program), found when its memory
+ * serves another one.
+ */
+static __always_inline void drop_stale(__u64 id)
+{
+	struct tt_socket stale;
+
+	if (!take_socket(id, &stale))
+		return;
+	if (stale.phase == TT_COUNTED)
+		TT_BUMP(&stale.key, closed, 1);
+	else
+		TT_COUNT(pending_resolved, 1);
+}
+
 static __always_inline void keep_socket(struct sock *sk, const struct tt_socket *socket)
 {
 	__u64 id = (__u64)sk;
@@ -20,7 +50,9 @@ static __always_inline void begin_active(struct sock *sk, struct task_struct *ta
 
 	read_key(sk, TT_ACTIVE, &socket.key);
 	read_owner(task, &socket.key);
+	socket.peer_port = peer_port(sk);
 	TT_COUNT(pending_made, 1);
+	drop_stale((__u64)sk);
 	keep_socket(sk, &socket);
 	announce(sk, task, &socket.key);
 }
@@ -45,6 +77,21 @@ static __always_inline void count_answered(struct tt_socket *socket)
 	TT_COUNT(pending_resolved, 1);
 }
 
+static __always_inline void count_accepted_dead(struct sock *sk, struct task_struct *task)
+{
+	struct tt_flow_counts *counts;
+	struct tt_flow_key key;
+
+	read_key(sk, TT_PASSIVE, &key);
+	read_owner(task, &key);
+	announce(sk, task, &key);
+	counts = counts_of(&key);
+	if (!counts)
+		return;
+	__sync_fetch_and_add(&counts->opened, 1);
+	__sync_fetch_and_add(&counts->closed, 1);
+}
+
 static __always_inline void on_accept(struct sock *sk)
 {
 	struct task_struct *task = (struct task_struct *)bpf_get_current_task();
@@ -54,9 +101,15 @@ static __always_inline void on_accept(struct sock *sk)
 	if (!sk || !is_traced(sk))
 		return;
 	socket = bpf_map_lookup_elem(&sockets, &id);
+	if (!socket && BPF_CORE_READ(sk, __sk_common.skc_state) == TCP_CLOSE) {
+		/* Reset while it waited in the accept queue: it will not reach CLOSE again. */
+		count_accepted_dead(sk, task);
+		return;
+	}
 	if (!socket) {
 		/* Established before we were attached, or accepted before it was (TCP Fast Open). */
 		read_key(sk, TT_PASSIVE, &fresh.key);
+		fresh.peer_port = peer_port(sk);
 		TT_COUNT(pending_made, 1);
 		keep_socket(sk, &fresh);
 		socket = bpf_map_lookup_elem(&sockets, &id);
@@ -91,31 +144,26 @@ static __always_inline void on_failed(struct sock *sk, struct tt_socket *socket)
 
 static __always_inline void on_closed(struct sock *sk, __u64 id)
 {
-	struct tt_socket *socket = bpf_map_lookup_elem(&sockets, &id);
+	struct tt_socket socket;
 
-	if (!socket)
+	if (!take_socket(id, &socket))
 		return;
-	if (socket->phase == TT_PENDING) {
-		/*
-		 * Reset before its owner closed it. One that still has a file was accepted, by whom is
-		 * left to the listener's owner; one without was never taken from the accept queue.
-		 */
+	if (socket.phase != TT_COUNTED)
 		TT_COUNT(pending_resolved, 1);
-		if (BPF_CORE_READ(sk, sk_socket)) {
-			TT_BUMP(&socket->key, opened, 1);
-			socket->phase = TT_COUNTED;
-		}
+	if (socket.phase == TT_CONNECTING)
+		on_failed(sk, &socket);
+	/*
+	 * Reset before its owner closed it. One that still has a file was accepted, by whom is left to
+	 * the listener's owner; one without was never taken from the accept queue.
+	 */
+	if (socket.phase == TT_PENDING && BPF_CORE_READ(sk, sk_socket)) {
+		TT_BUMP(&socket.key, opened, 1);
+		socket.phase = TT_COUNTED;
 	}
-	if (socket->phase == TT_CONNECTING) {
-		TT_COUNT(pending_resolved, 1);
-		on_failed(sk, socket);
-	} else if (socket->phase == TT_UNANSWERED) {
-		TT_COUNT(pending_resolved, 1);
-	} else if (socket->phase == TT_COUNTED) {
-		count_moved(sk, socket);
-		TT_BUMP(&socket->key, closed, 1);
+	if (socket.phase == TT_COUNTED) {
+		count_moved(sk, &socket);
+		TT_BUMP(&socket.key, closed, 1);
 	}
-	bpf_map_delete_elem(&sockets, &id);
 }
 
 static __always_inline void on_established(struct sock *sk, __u64 id)
@@ -123,10 +171,15 @@ static __always_inline void on_established(struct sock *sk, __u64 id)
 	struct tt_socket fresh = { .phase = TT_PENDING };
 	struct tt_socket *socket = bpf_map_lookup_elem(&sockets, &id);
 
-	if (socket) {
+	if (socket && socket->phase != TT_COUNTED) {
 		count_answered(socket);
 		return;
 	}
+	/* Accepted before it is established: TCP Fast Open. */
+	if (socket && socket->peer_port == peer_port(sk))
+		return;
+	drop_stale(id);
+	fresh.peer_port = peer_port(sk);
 	read_key(sk, TT_PASSIVE, &fresh.key);
 	TT_COUNT(pending_made, 1);
 	keep_socket(sk, &fresh);

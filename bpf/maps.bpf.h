@@ -24,7 +24,8 @@ struct tt_moved {
 struct tt_socket {
 	struct tt_flow_key key;
 	struct tt_moved reported; /* so far */
-	__u64 phase; /* enum tt_phase */
+	__u32 phase; /* enum tt_phase */
+	__u32 peer_port; /* tells a socket from a later one in the same memory */
 };
 
 /*

@@ -54,6 +54,7 @@ static __always_inline void adopt(struct sock *sk, struct task_struct *task, int
 	if (state == TCP_SYN_SENT)
 		passive = false;
 	fresh.phase = state == TCP_SYN_SENT ? TT_CONNECTING : TT_COUNTED;
+	fresh.peer_port = peer_port(sk);
 	read_key(sk, passive ? TT_PASSIVE : TT_ACTIVE, &fresh.key);
 	if (task)
 		read_owner(task, &fresh.key);
@@ -71,6 +72,9 @@ static __always_inline void adopt(struct sock *sk, struct task_struct *task, int
 		TT_COUNT(pending_made, 1);
 	if (fresh.phase == TT_COUNTED)
 		TT_BUMP(&fresh.key, found, 1);
+	/* It may have closed before the entry was there, and will then not close again. */
+	if (BPF_CORE_READ(sk, __sk_common.skc_state) == TCP_CLOSE)
+		drop_stale(id);
 }
 
 /*
