@@ -149,9 +149,14 @@ export function resolveOptions({ argv, env, file }: OptionSources): AgentOptions
     if (ms > MAX_INTERVAL_MS) throw usage(`--${name}: '${text}' is too long; use 1d or less`);
     return ms;
   };
+  const mode = choose('mode', MODES);
+  const attach = choose('attach', ATTACHES);
+  if (mode === 'poll' && attach !== 'auto') {
+    throw usage(`--attach: '${attach}' makes no sense with --mode poll; leave one of them out`);
+  }
   return {
-    mode: choose('mode', MODES),
-    attach: choose('attach', ATTACHES),
+    mode,
+    attach,
     cmdb: given.cmdb,
     pollIntervalMs: duration('poll-interval'),
     reconcileIntervalMs: duration('reconcile-interval'),

@@ -32,7 +32,7 @@ export interface HostAddressRecord {
   readonly address: string;
   /** Network namespace the address lives in: `''` is the host's own, else `net:INUM`. */
   readonly netns: string;
-  /** Not routable beyond this host: loopback, link-local, a bridge network. */
+  /** Not routable beyond this host: loopback or link-local. */
   readonly hostLocal: boolean;
 }
 

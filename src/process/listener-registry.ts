@@ -18,6 +18,8 @@ interface Entry {
   readonly firstSeenMs: number;
   lastSeenMs: number;
   closed: boolean;
+  /** A snapshot has shown its owners; until then only who called listen() is known. */
+  confirmed: boolean;
 }
 
 /** A closed listener still names connections that outlived it, for this long. */
@@ -35,6 +37,7 @@ export class ListenerRegistry {
   opened(endpoint: ListeningEndpoint, owner: NamedProcess, atMs: number): void {
     const entry = this.#entry(endpoint, atMs);
     entry.owners = entry.closed ? [owner] : [...entry.owners, owner];
+    entry.confirmed &&= !entry.closed;
     entry.closed = false;
     entry.lastSeenMs = atMs;
   }
@@ -72,6 +75,7 @@ export class ListenerRegistry {
         entry.owners = owners;
         entry.lastSeenMs = atMs;
         entry.closed = false;
+        entry.confirmed = true;
       } else if (complete && entry.lastSeenMs <= this.#replacedMs) {
         entry.closed = true; // not what began to listen while the snapshot was taken
       }
@@ -96,10 +100,13 @@ export class ListenerRegistry {
     return onlyNode(acceptors) ?? onlyNode(leaves(entry.owners));
   }
 
-  /** All that listen now. */
+  /**
+   * All that listen now, as far as a snapshot has shown who holds their sockets: whoever calls
+   * listen() often hands the socket to workers at once.
+   */
   *listening(): Iterable<Listener> {
-    for (const { closed, ...listener } of this.#entries.values()) {
-      if (!closed) yield { ...listener, owners: leaves(listener.owners) };
+    for (const { closed, confirmed, ...listener } of this.#entries.values()) {
+      if (!closed && confirmed) yield { ...listener, owners: leaves(listener.owners) };
     }
   }
 
@@ -114,6 +121,7 @@ export class ListenerRegistry {
         firstSeenMs: atMs,
         lastSeenMs: atMs,
         closed: false,
+        confirmed: false,
       };
       this.#entries.set(key, entry);
     }

@@ -131,6 +131,8 @@ describe('Attributor', () => {
     const opened = { kind: 'listen-opened', atMs: 1, endpoint: ENDPOINT } as const;
     attributor.observe({ ...opened, identity: identity(MASTER) });
     assert.equal(attributor.counted(flow('passive', null))?.record.name, 'nginx:root');
+    assert.equal([...attributor.listeners.listening()].length, 0, 'no snapshot has shown it');
+    attributor.observe(listeners(MASTER));
     assert.equal([...attributor.listeners.listening()].length, 1);
     attributor.observe({ kind: 'listen-closed', atMs: 2, endpoint: ENDPOINT });
     assert.equal([...attributor.listeners.listening()].length, 0);

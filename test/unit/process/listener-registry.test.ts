@@ -189,24 +189,27 @@ describe('ListenerRegistry follows the LISTEN set', () => {
 
   it('believes an event rather than the snapshot that was taken meanwhile', () => {
     const registry = new ListenerRegistry();
-    registry.replace([], true, 0);
-    registry.opened(ANY, MASTER, 5);
-    registry.replace([], true, 6);
-    assert.deepEqual(ports(registry), [80]);
-    registry.replace([], true, 30);
-    assert.deepEqual(ports(registry), [], 'the next snapshot knows better');
+    const own = { ...ANY, address: '10.0.0.10' };
+    registry.replace(shown(ANY, named('old', 10)), true, 0);
+    registry.opened(own, named('new', 11), 5);
+    registry.replace(shown(ANY, named('old', 10)), true, 6);
+    assert.equal(owner(registry, '10.0.0.10'), 'new');
+    registry.replace(shown(ANY, named('old', 10)), true, 30);
+    assert.equal(owner(registry, '10.0.0.10'), 'old', 'the next snapshot knows better');
   });
 
   it('says since and until when each was seen to listen', () => {
     const registry = new ListenerRegistry();
     registry.opened(ANY, MASTER, 5);
     const seen = () => [...registry.listening()].map((it) => [it.firstSeenMs, it.lastSeenMs]);
-    assert.deepEqual(seen(), [[5, 5]]);
+    assert.deepEqual(seen(), [], 'its workers may be yet to come');
     registry.replace(shown(ANY, MASTER, ...WORKERS), true, 35);
     assert.deepEqual(seen(), [[5, 35]]);
     registry.closed(ANY, 40);
     registry.opened(ANY, MASTER, 50);
-    assert.deepEqual(seen(), [[5, 50]]);
+    assert.deepEqual(seen(), [], 'nor are the workers of a new master known');
+    registry.replace(shown(ANY, MASTER, ...WORKERS), true, 65);
+    assert.deepEqual(seen(), [[5, 65]]);
   });
 
   it('forgets the owners a snapshot no longer shows', () => {
