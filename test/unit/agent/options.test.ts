@@ -78,6 +78,13 @@ describe('options', () => {
     assert.equal(resolve({ env: { TTRACER_CMDB: 'none' } }).cmdb, 'none');
   });
 
+  it('are refused when a rung is named that polling has no use for', () => {
+    assert.throws(
+      () => resolve({ argv: { mode: 'poll', attach: 'fentry' } }),
+      usage("--attach: 'fentry' makes no sense with --mode poll; leave one of them out"),
+    );
+  });
+
   it('understand good values', () => {
     const hostId = 'ABCDEF01-0000-4000-8000-00000000000F';
     const options = resolve({
