@@ -15,14 +15,18 @@ export class Bucket {
   bytesToPassive = 0n;
   bytesToActive = 0n;
   retransmits = 0;
+  /** Nothing happened in it and nothing was open: no row says so. */
+  empty: boolean;
   /** Not yet (or not fully) accepted by the CMDB. */
-  dirty = true;
+  dirty: boolean;
 
   constructor(startMs: number, openAtStart: number) {
     this.startMs = startMs;
     this.openAtStart = openAtStart;
     this.openMax = openAtStart;
     this.openNow = openAtStart;
+    this.empty = openAtStart === 0;
+    this.dirty = !this.empty;
   }
 
   /**
@@ -47,11 +51,12 @@ export class Bucket {
     this.bytesToPassive += toPassive;
     this.bytesToActive += toActive;
     this.retransmits += counts.retransmits;
+    this.empty = false;
     this.dirty = true;
   }
 
   record(bucketMs: number): FlowBucketRecord {
-    const { startMs, dirty: _, ...totals } = this;
+    const { startMs, dirty: _dirty, empty: _empty, ...totals } = this;
     return {
       ...totals,
       bucketStart: new Date(startMs),

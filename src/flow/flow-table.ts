@@ -34,6 +34,8 @@ export class FlowTable {
   /** By {@link keyOf}: cheaper than the ids, and as unique. */
   readonly #flows = new Map<string, Flow>();
   readonly #restored = new Map<string, number>();
+  /** No flow begins a bucket before this one: rows of forgotten flows hold its totals. */
+  #forgottenUntilMs = 0;
   #homeNetns = 0;
   #writing = false;
   #overflowed = 0n;
@@ -96,10 +98,16 @@ export class FlowTable {
   roll(nowMs: number): void {
     const { bucketMs } = this.#options;
     const currentMs = Math.floor(nowMs / bucketMs) * bucketMs;
+    // Further back than a late report reaches: the clock was set back.
+    if (currentMs < this.#forgottenUntilMs - bucketMs) this.#forgottenUntilMs = currentMs;
     for (const [key, flow] of this.#flows) {
-      flow.roll(nowMs, bucketMs);
       // A flow whose write is under way may have to be written again.
-      if (!this.#writing && flow.isIdle(currentMs)) this.#flows.delete(key);
+      if (!this.#writing && flow.isIdle(currentMs)) {
+        this.#flows.delete(key);
+        this.#forgottenUntilMs = currentMs;
+      } else {
+        flow.roll(nowMs, bucketMs);
+      }
     }
   }
 
@@ -117,7 +125,10 @@ export class FlowTable {
   /** What is open now, for the next agent. */
   openConnections(): OpenConnections {
     const open = [...this.#flows.values()].filter((flow) => flow.openOrSuspended > 0);
-    return Object.fromEntries(open.map((flow) => [flow.identity.flowId, flow.openOrSuspended]));
+    return Object.fromEntries([
+      ...this.#restored,
+      ...open.map((flow) => [flow.identity.flowId, flow.openOrSuspended] as const),
+    ]);
   }
 
   /** Takes over what the previous agent left open; the first snapshot settles it. */
@@ -161,8 +172,10 @@ export class FlowTable {
     }
     const { bucketMs } = this.#options;
     const identity = identityOf(edge, direction, processId);
-    const flow = new Flow(identity, atMs, Math.floor(atMs / bucketMs) * bucketMs);
+    const startMs = Math.max(Math.floor(atMs / bucketMs) * bucketMs, this.#forgottenUntilMs);
+    const flow = new Flow(identity, atMs, startMs);
     flow.restore(this.#restored.get(identity.flowId) ?? 0);
+    this.#restored.delete(identity.flowId);
     this.#flows.set(key, flow);
     return flow;
   }

@@ -10,6 +10,12 @@ export interface FlowIdentity extends Edge {
   readonly processId: string;
 }
 
+/**
+ * A clock that was stepped, or a host that slept: more buckets than that in which nothing could be
+ * seen are not written one by one.
+ */
+const MAX_QUIET_BUCKETS = 1_000;
+
 /** One host's half of an edge, with the buckets that the CMDB does not have yet. */
 export class Flow {
   readonly identity: FlowIdentity;
@@ -20,8 +26,8 @@ export class Flow {
   #buckets: Bucket[];
   /** Connections open when watching was interrupted, whose fate is not known yet. */
   #suspended = 0;
-  /** Start of the bucket in which they were last known to be open. */
-  #suspendedInMs = 0;
+  /** How many of them the current bucket counts already. */
+  #suspendedHere = 0;
   /** Totals since the agent's start, for those who read along. */
   opened = 0;
   failed = 0;
@@ -60,10 +66,10 @@ export class Flow {
   /** Adds what a report tells; the roll to the current bucket must have been made. */
   add(counts: FlowCounts, firstMs: number, lastMs: number, foundBy: readonly FoundBy[]): void {
     const carried = Math.min(counts.found, this.#suspended);
+    const carriedHere = Math.min(carried, this.#suspendedHere);
     this.#suspended -= carried;
-    const bucket = this.#current();
-    const isLaterBucket = bucket.startMs !== this.#suspendedInMs;
-    bucket.add(counts, this.identity.side, carried, isLaterBucket ? carried : 0);
+    this.#suspendedHere -= carriedHere;
+    this.#current().add(counts, this.identity.side, carried, carried - carriedHere);
     for (const means of foundBy) this.#foundBy.add(means);
     this.firstSeenMs = Math.min(this.firstSeenMs, firstMs);
     this.lastSeenMs = Math.max(this.lastSeenMs, lastMs);
@@ -80,19 +86,17 @@ export class Flow {
    */
   roll(nowMs: number, bucketMs: number): void {
     const nowStartMs = Math.floor(nowMs / bucketMs) * bucketMs;
-    if (this.open === 0) {
-      if (this.#current().startMs >= nowStartMs) return;
-      const waiting = this.#buckets.filter((bucket) => bucket.dirty);
-      const next = new Bucket(nowStartMs, 0);
-      next.dirty = false; // there is nothing to say of it yet
-      this.#buckets = [...waiting, next];
-      return;
+    const { startMs } = this.#current();
+    if (startMs >= nowStartMs) return;
+    const { open } = this;
+    const isQuiet = open > 0 && nowStartMs - startMs <= MAX_QUIET_BUCKETS * bucketMs;
+    const begun: Bucket[] = [];
+    for (let at = isQuiet ? startMs + bucketMs : nowStartMs; at <= nowStartMs; at += bucketMs) {
+      begun.push(new Bucket(at, open));
     }
-    while (this.#current().startMs < nowStartMs) {
-      const waiting = this.#buckets.filter((bucket) => bucket.dirty);
-      this.#buckets = [...waiting, new Bucket(this.#current().startMs + bucketMs, this.open)];
-      this.lastSeenMs = Math.max(this.lastSeenMs, this.#current().startMs);
-    }
+    this.#buckets = [...this.#buckets.filter((bucket) => bucket.dirty), ...begun];
+    this.#suspendedHere = 0;
+    if (open > 0) this.lastSeenMs = Math.max(this.lastSeenMs, nowStartMs);
   }
 
   /** Watching was interrupted: what was open may have closed unseen. */
@@ -100,7 +104,7 @@ export class Flow {
     const bucket = this.#current();
     if (bucket.openNow === 0) return;
     this.#suspended += bucket.openNow;
-    this.#suspendedInMs = bucket.startMs;
+    this.#suspendedHere += bucket.openNow;
     bucket.openNow = 0;
     bucket.dirty = true;
   }
@@ -113,6 +117,7 @@ export class Flow {
   /** A snapshot has shown all there is: what it did not find again has closed. */
   settle(): void {
     this.#suspended = 0;
+    this.#suspendedHere = 0;
   }
 
   record(bucketMs: number): FlowRecord {
@@ -142,7 +147,7 @@ export class Flow {
 
   /** Everything kept is to be written again. */
   markAll(): void {
-    for (const bucket of this.#buckets) bucket.dirty = true;
+    for (const bucket of this.#buckets) bucket.dirty = !bucket.empty;
   }
 
   #current(): Bucket {
