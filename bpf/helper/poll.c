@@ -308,6 +308,19 @@ static void close_live(struct poll *poll, struct live *live, const struct diag_s
 	table_delete(&poll->live, &live->key);
 }
 
+/*
+ * A listener never had a peer. A connect() that blocked and failed has been through tcp_disconnect():
+ * its local address and the peer's port are wiped out, so that nobody can tell what it was for; but
+ * the peer's address is still there.
+ */
+static bool had_peer(const struct diag_socket *socket)
+{
+	static const uint8_t none[16], none_ipv4[16] = { [10] = 0xff, [11] = 0xff };
+
+	return memcmp(socket->peer, none, sizeof(none)) &&
+	       memcmp(socket->peer, none_ipv4, sizeof(none_ipv4));
+}
+
 static void visit_notice(const struct diag_socket *socket, void *arg)
 {
 	struct poll *poll = arg;
@@ -316,10 +329,10 @@ static void visit_notice(const struct diag_socket *socket, void *arg)
 
 	if (live)
 		close_live(poll, live, socket);
-	else if (!socket->peer_port)
-		listeners_note_destroyed(&poll->listeners, poll->dumping->inum, socket);
-	else
+	else if (socket->peer_port)
 		remember(&poll->notices, poll->dumping, socket);
+	else if (!had_peer(socket))
+		listeners_note_destroyed(&poll->listeners, poll->dumping->inum, socket);
 }
 
 /* A connection that opened and closed between two snapshots, or a connect that failed. */
