@@ -4,7 +4,7 @@
  * answers each with a line: `ok [NUMBER]...` or `error ERRNO`. Ends at the end of stdin, without
  * closing anything itself. Addresses are numeric; FD is the number that an earlier answer gave.
  *
- *   listen ADDRESS [BACKLOG]    ok FD PORT          connect ADDRESS PORT     ok FD LOCALPORT
+ *   listen ADDRESS [BACKLOG]    ok FD PORT          connect ADDRESS PORT [LOCALPORT]  ok FD LOCALPORT
  *   accept FD                   ok FD               begin ADDRESS PORT       ok FD (not waiting)
  *   send FD BYTES               ok                  finish FD                ok | error ERRNO
  *   receive FD [BYTES]          ok BYTES (no BYTES: up to the peer's FIN)
@@ -111,12 +111,25 @@ static void do_listen(const char *text, int backlog)
 		printf("ok %d %d\n", fd, local_port(fd));
 }
 
-static int open_connection(const char *text, int port, int flags)
+/* The kernel still chooses the address. */
+static int bind_port(int fd, int family, int port)
+{
+	struct sockaddr_storage any;
+	socklen_t size = parse_address(family == AF_INET ? "0.0.0.0" : "::", port, &any);
+	int on = 1;
+
+	setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
+	return bind(fd, (struct sockaddr *)&any, size);
+}
+
+static int open_connection(const char *text, int port, int flags, int from_port)
 {
 	struct sockaddr_storage address;
 	socklen_t size = parse_address(text, port, &address);
 	int fd = socket(address.ss_family, SOCK_STREAM | flags, 0);
 
+	if (from_port && bind_port(fd, address.ss_family, from_port))
+		return -1;
 	if (connect(fd, (struct sockaddr *)&address, size) && errno != EINPROGRESS) {
 		int error = errno;
 
@@ -187,7 +200,7 @@ static int reset(int fd)
 static int churn(const char *address, int port, int count, long bytes, long pause_ms)
 {
 	for (int i = 0; i < count; i++) {
-		int fd = open_connection(address, port, 0);
+		int fd = open_connection(address, port, 0, 0);
 
 		if (fd < 0 || send_all(fd, bytes) || shutdown(fd, SHUT_WR) ||
 		    receive_all(fd, -1) < 0)
@@ -271,14 +284,14 @@ static void run_words(int argc, char **argv)
 	if (!strcmp(command, "listen")) {
 		do_listen(argv[1], argc > 2 ? (int)number[2] : 512);
 	} else if (!strcmp(command, "connect")) {
-		int fd = open_connection(argv[1], (int)number[2], 0);
+		int fd = open_connection(argv[1], (int)number[2], 0, (int)number[3]);
 
 		if (fd < 0)
 			answer(-1);
 		else
 			printf("ok %d %d\n", fd, local_port(fd));
 	} else if (!strcmp(command, "begin")) {
-		answer(open_connection(argv[1], (int)number[2], SOCK_NONBLOCK));
+		answer(open_connection(argv[1], (int)number[2], SOCK_NONBLOCK, 0));
 	} else if (!strcmp(command, "finish")) {
 		answer(finish_connect((int)number[1]));
 	} else if (!strcmp(command, "accept")) {
