@@ -45,22 +45,60 @@ export async function loadCoverage(
   }));
 }
 
+/** A stretch of time. */
+export interface Span {
+  readonly from: Date;
+  readonly to: Date;
+}
+
+/** An agent writes what it watched some time later: that much at the end of a range is no hole. */
+const REPORT_LAG_MS = 60_000;
+
+/**
+ * When a host was not watched in a range, gaps that its agents reported included. What has not been
+ * reported yet at the end of the range is left out, up to a minute.
+ */
+export function unwatchedSpans(intervals: readonly CoverageInterval[], range: TimeRange): Span[] {
+  const spans: { from: number; to: number }[] = [];
+  const [since, until] = [range.since.getTime(), range.until.getTime()];
+  const note = (from: number, to: number): void => {
+    if (to <= from) return;
+    const last = spans.at(-1);
+    if (last !== undefined && from <= last.to) last.to = Math.max(last.to, to);
+    else spans.push({ from, to });
+  };
+  let [watching, gaps, from] = [0, 0, since];
+  for (const mark of coverageMarks(intervals)) {
+    if (watching === 0 || gaps > 0) note(from, mark.at);
+    watching += mark.watching;
+    gaps += mark.gaps;
+    from = mark.at;
+  }
+  if (until - from > REPORT_LAG_MS) note(from, until);
+  return spans.map((span) => ({ from: new Date(span.from), to: new Date(span.to) }));
+}
+
 /**
  * Milliseconds of a range in which a host was watched: the union of its intervals, less the gaps
  * that its agents reported.
  */
 export function watchedMs(intervals: readonly CoverageInterval[]): number {
-  const marks = intervals.flatMap(({ from, to, gap }) => [
-    { at: from.getTime(), watching: gap ? 0 : 1, gaps: gap ? 1 : 0 },
-    { at: to.getTime(), watching: gap ? 0 : -1, gaps: gap ? -1 : 0 },
-  ]);
-  marks.sort((a, b) => a.at - b.at);
   let [watched, watching, gaps, last] = [0, 0, 0, 0];
-  for (const mark of marks) {
+  for (const mark of coverageMarks(intervals)) {
     if (watching > 0 && gaps === 0) watched += mark.at - last;
     watching += mark.watching;
     gaps += mark.gaps;
     last = mark.at;
   }
   return watched;
+}
+
+function coverageMarks(
+  intervals: readonly CoverageInterval[],
+): { at: number; watching: number; gaps: number }[] {
+  const marks = intervals.flatMap(({ from, to, gap }) => [
+    { at: from.getTime(), watching: gap ? 0 : 1, gaps: gap ? 1 : 0 },
+    { at: to.getTime(), watching: gap ? 0 : -1, gaps: gap ? -1 : 0 },
+  ]);
+  return marks.sort((a, b) => a.at - b.at);
 }

@@ -32,10 +32,10 @@ export async function queryDeps(
   const closures: Closure[] = [];
   for (const direction of ['dependents', 'dependencies'] as const) {
     if (options.direction !== 'both' && options.direction !== direction) continue;
-    const first = direction === 'dependents' ? seeds.isDependentEdge : undefined;
-    closures.push(
-      await searchClosure(client, range, store, direction, seeds.nodes, options.depth, first),
-    );
+    const { depth } = options;
+    const search =
+      direction === 'dependents' ? { depth, firstLevel: seeds.isDependentEdge } : { depth };
+    closures.push(await searchClosure(client, range, store, direction, seeds.nodes, search));
   }
   const links = new Map(closures.flatMap((closure) => [...closure.links]));
   return assembleGraph(client, range, {

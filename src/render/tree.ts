@@ -1,9 +1,9 @@
 import { formatEndpoint } from '../query/address.ts';
 import { type Graph, type GraphEdge, type GraphNode, isFailedEdge } from '../query/graph.ts';
 import { coverageOf } from './coverage-text.ts';
+import { compareEdges, describeNode, edgeFacts } from './edge-text.ts';
 import type { Palette } from './palette.ts';
-import { printable, quoted } from './printable.ts';
-import { counted, formatSpan } from './spans.ts';
+import { printable } from './printable.ts';
 
 export interface TreeOptions {
   readonly direction: 'dependents' | 'dependencies' | 'both';
@@ -123,24 +123,17 @@ class Tree {
       way === 'dependents' && level > 1
         ? [`to ${formatEndpoint(edge.passiveAddress, edge.passivePort)}`]
         : [];
-    const facts = [...this.#facts(edge, node), ...via, ...remarks].join(', ');
+    const facts = [...edgeFacts(edge, node, this.#options.now), ...via, ...remarks].join(', ');
     const { dim, alarm } = this.#options.palette;
     const tone = isFailedEdge(edge) ? alarm : dim;
-    return `${indent}${arrow} ${endpoint} ${describe(node)}  ${tone(facts)}`;
-  }
-
-  #facts(edge: GraphEdge, node: GraphNode | undefined): string[] {
-    const where = node?.host ? `on ${printable(node.host)}` : 'no agent there';
-    const age = formatSpan(Math.max(0, this.#options.now.getTime() - edge.lastSeen.getTime()));
-    const seen = edge.seenBy === 'both' ? [] : [`seen by the ${edge.seenBy} side only`];
-    return [where, ...countFacts(edge), `last ${age} ago`, ...seen];
+    return `${indent}${arrow} ${endpoint} ${describeNode(node)}  ${tone(facts)}`;
   }
 
   #heading(endpoint: string, node: GraphNode): string {
     const { bold, dim } = this.#options.palette;
     const facts = [node.host === null ? 'no agent there' : `on ${printable(node.host)}`];
     if (node.unit !== null) facts.push(printable(node.unit));
-    return `${bold(`${endpoint} ${describe(node)}`)}  ${dim(facts.join(', '))}`;
+    return `${bold(`${endpoint} ${describeNode(node)}`)}  ${dim(facts.join(', '))}`;
   }
 
   #nothing(what: string, node: GraphNode): string {
@@ -148,42 +141,6 @@ class Tree {
       `    ${what} in this range; ${coverageOf(node.hostId, this.#graph)}`,
     );
   }
-}
-
-function countFacts(edge: GraphEdge): string[] {
-  if (isFailedEdge(edge)) return [`FAILED ${counted(edge.failed, 'time')}, never established`];
-  if (edge.ambiguous && edge.connections === 0n) return ['one of several possible pairs'];
-  return [
-    counted(edge.connections, 'connection'),
-    ...(edge.open > 0n ? [`${edge.open} open`] : []),
-    ...(edge.failed > 0n ? [`${edge.failed} failed`] : []),
-    ...(edge.ambiguous ? ['one of several possible pairs'] : []),
-  ];
-}
-
-/** `('nginx', pgid=4656)`, or `('?')` for a process that is not known. */
-function describe(node: GraphNode | undefined): string {
-  if (!node?.process) return "('?')";
-  const pgid = node.pgid === null ? '' : `, pgid=${node.pgid}`;
-  return `(${quoted(node.process)}${pgid})`;
-}
-
-/** Established before failed, busiest first, then by address. */
-function compareEdges(a: GraphEdge, b: GraphEdge): number {
-  if (a.connections !== b.connections) return a.connections > b.connections ? -1 : 1;
-  const [x, y] = [sortKey(a), sortKey(b)];
-  return x < y ? -1 : x > y ? 1 : 0;
-}
-
-function sortKey(edge: GraphEdge): string {
-  const { passiveAddress, passivePort, activeAddress, active, passive } = edge;
-  return [
-    passiveAddress,
-    String(passivePort).padStart(5, '0'),
-    activeAddress,
-    active,
-    passive,
-  ].join();
 }
 
 function collect<T>(items: readonly T[], keyOf: (item: T) => string): Map<string, T[]> {

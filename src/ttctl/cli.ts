@@ -3,6 +3,7 @@ import { baseParser, parseWith, type Request } from './cli-parser.ts';
 import { depsOptions, runDeps } from './commands/deps.ts';
 import { doctorOptions, runDoctor } from './commands/doctor.ts';
 import { flowsOptions, runFlows } from './commands/flows.ts';
+import { impactOptions, runImpact } from './commands/impact.ts';
 import { initOptions, runInit } from './commands/init.ts';
 import {
   listenersOptions,
@@ -17,7 +18,7 @@ import type { Argv } from './yargs-types.ts';
 
 /** Checked here too: yargs would tell of every word of an unknown command, as of stray arguments. */
 const COMMANDS: readonly string[] =
-  'deps flows hosts listeners coverage init doctor completion'.split(' ');
+  'deps impact flows hosts listeners coverage init doctor completion'.split(' ');
 
 type Select = (run: (io: Io) => Promise<number>) => void;
 
@@ -51,6 +52,9 @@ function commands(yargs: Argv, select: Select): Argv {
     .usage('ttctl COMMAND: which processes depend on which')
     .command('deps [target]', 'who depends on TARGET, and what it depends on', depsOptions, (a) =>
       select((io) => runDeps(a, io)),
+    )
+    .command('impact [target]', 'everything that depends on TARGET', impactOptions, (a) =>
+      select((io) => runImpact(a, io)),
     )
     .command('flows', 'every dependency known in the range', flowsOptions, (a) =>
       select((io) => runFlows(a, io)),

@@ -1,7 +1,8 @@
 import { ExitCode, UserError } from '../common/exit-codes.ts';
 import { formatEndpoint } from '../query/address.ts';
 import { baseParser, parseWith, type Request } from './cli-parser.ts';
-import { parseDepth, runDeps } from './commands/deps.ts';
+import { parseDepth } from './commands/ask.ts';
+import { runDeps } from './commands/deps.ts';
 import { runInit } from './commands/init.ts';
 import type { Io } from './io.ts';
 import {

@@ -40,7 +40,6 @@ describe('the command line', () => {
     assert.match(await refusal('deps', ':80', ':81'), /Unknown argument: :81/);
     assert.match(await refusal('flows', '--format', 'xml'), /"xml".*"tree"/);
     assert.match(await refusal('deps', ':80', '--since'), /since/);
-    assert.match(await refusal('impact', ':80'), /unknown command "impact"/);
     assert.match(await refusal('--dbhost', 'db'), /--ipv4 ADDR is missing/);
     assert.match(await refusal('--ipv4', '10.0.0.1', '--dbport', 'x'), /--dbport: "x"/);
     assert.match(await refusal('--ipv4', '10.0.0.1', '--depth', '0'), /--depth: "0"/);
