@@ -98,6 +98,7 @@ export class Tracer {
     // the first begins the gap.
     const reportedMs = coverage.end();
     this.#blindSinceMs ??= reportedMs ?? atMs;
+    table.roll(atMs); // the bucket that the helper died in has a row as well
     table.suspend();
     this.#listener.blind();
   }
