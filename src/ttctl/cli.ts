@@ -12,13 +12,14 @@ import {
   runHosts,
   runListeners,
 } from './commands/lists.ts';
+import { pathOptions, runPath } from './commands/path.ts';
 import type { Io } from './io.ts';
 import { isPaperForm, parsePaperForm } from './paper-form.ts';
 import type { Argv } from './yargs-types.ts';
 
 /** Checked here too: yargs would tell of every word of an unknown command, as of stray arguments. */
 const COMMANDS: readonly string[] =
-  'deps impact flows hosts listeners coverage init doctor completion'.split(' ');
+  'deps impact path flows hosts listeners coverage init doctor completion'.split(' ');
 
 type Select = (run: (io: Io) => Promise<number>) => void;
 
@@ -55,6 +56,9 @@ function commands(yargs: Argv, select: Select): Argv {
     )
     .command('impact [target]', 'everything that depends on TARGET', impactOptions, (a) =>
       select((io) => runImpact(a, io)),
+    )
+    .command('path [from] [to]', 'how FROM comes to depend on TO', pathOptions, (a) =>
+      select((io) => runPath(a, io)),
     )
     .command('flows', 'every dependency known in the range', flowsOptions, (a) =>
       select((io) => runFlows(a, io)),
