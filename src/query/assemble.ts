@@ -153,7 +153,8 @@ function processFields(
   };
 }
 
-function toEdge(link: Link): GraphEdge {
+/** A link in the graph's form. */
+export function toEdge(link: Link): GraphEdge {
   return {
     active: link.active.id,
     passive: link.passive.id,

@@ -7,7 +7,7 @@ export const COVERAGE = `
 SELECT c.host_id, h.name, c.from_time, c.to_time, c.mode, c.attach, c.gap, c.lost::text,
        c.missed_probes::text, c.note
 FROM coverage c JOIN hosts h ON h.host_id = c.host_id
-WHERE ($1::uuid[] IS NULL OR c.host_id = ANY($1::uuid[])) AND c.from_time < $3 AND c.to_time >= $2
+WHERE ($1::uuid[] IS NULL OR c.host_id = ANY($1::uuid[])) AND c.from_time < $3 AND c.to_time > $2
 ORDER BY h.name, c.host_id, c.from_time, c.epoch`;
 
 interface CoverageRow {
@@ -56,7 +56,7 @@ const REPORT_LAG_MS = 60_000;
 
 /**
  * When a host was not watched in a range, gaps that its agents reported included. What has not been
- * reported yet at the end of the range is left out, up to a minute.
+ * reported yet at the end of the range is left out, up to a minute or half of the range.
  */
 export function unwatchedSpans(intervals: readonly CoverageInterval[], range: TimeRange): Span[] {
   const spans: { from: number; to: number }[] = [];
@@ -74,7 +74,9 @@ export function unwatchedSpans(intervals: readonly CoverageInterval[], range: Ti
     gaps += mark.gaps;
     from = mark.at;
   }
-  if (until - from > REPORT_LAG_MS) note(from, until);
+  const reported = intervals.some((interval) => !interval.gap);
+  const lagMs = reported ? Math.min(REPORT_LAG_MS, (until - since) / 2) : 0;
+  if (until - from > lagMs) note(from, until);
   return spans.map((span) => ({ from: new Date(span.from), to: new Date(span.to) }));
 }
 

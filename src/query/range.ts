@@ -36,6 +36,27 @@ export function parseRange(
   return { since: start, until: end };
 }
 
+/**
+ * A range written as `A..B`: `7d..1d`, `2026-01-01T00:00..2026-01-02T00:00`, `1h..` (until now).
+ * @throws UserError (usage) naming the option, for what is no range or an empty one
+ */
+export function parseSpan(text: string, option: string, now: Date): TimeRange {
+  const [, from, to] = /^(.+?)\.\.(.*)$/s.exec(text.trim()) ?? [];
+  if (from === undefined || to === undefined) {
+    throw new UserError(
+      ExitCode.usage,
+      `${option}: ${JSON.stringify(text)} is not a range A..B, like 7d..1d or 2025-01-31..2025-02-01T12:00`,
+    );
+  }
+  const since = parseMoment(from, option, now);
+  const until = to.trim() === '' ? now : parseMoment(to, option, now);
+  if (since < until) return { since, until };
+  throw new UserError(
+    ExitCode.usage,
+    `${option}: ${since.toISOString()} must be before ${until.toISOString()}`,
+  );
+}
+
 function parseMoment(text: string, option: string, now: Date): Date {
   const trimmed = text.trim();
   if (/^\d{4}-/.test(trimmed)) return parseIso(trimmed, option);

@@ -24,6 +24,15 @@ const END_COLUMNS = ['id', 'host', 'process', 'exe', 'unit', 'container', 'uid',
 
 /** One edge a row, with its two nodes. */
 export function graphCsv(graph: Graph): string {
+  const { header, rows } = graphRows(graph);
+  return toCsv(header, rows);
+}
+
+/** The columns and rows of {@link graphCsv}, in the order of the edges. */
+export function graphRows(graph: Pick<Graph, 'nodes' | 'edges'>): {
+  header: string[];
+  rows: CsvValue[][];
+} {
   const nodes = new Map(graph.nodes.map((node) => [node.id, node]));
   const end = (id: string): CsvValue[] =>
     END_COLUMNS.map((column) => (column === 'id' ? id : nodes.get(id)?.[column]));
@@ -43,5 +52,5 @@ export function graphCsv(graph: Graph): string {
     ...[edge.connections, edge.failed, edge.open, edge.bytesToPassive, edge.bytesToActive],
     ...[edge.firstSeen, edge.lastSeen, edge.seenBy, edge.foundBy.join(' '), edge.ambiguous],
   ]);
-  return toCsv(header, rows);
+  return { header, rows };
 }

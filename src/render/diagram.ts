@@ -7,9 +7,11 @@ function nodeLines(node: GraphNode): string[] {
   return [node.process ?? '?', ...(node.unit === null ? [] : [node.unit]), place].map(printable);
 }
 
-function edgeLabel(edge: GraphEdge): string {
+/** An edge of a diff says what became of it. */
+function edgeLabel(edge: GraphEdge & { readonly change?: string }): string {
   const counts = isFailedEdge(edge) ? `failed ${edge.failed}` : `${edge.connections}`;
-  return `:${edge.passivePort} ${counts}`;
+  const change = edge.change === undefined ? '' : `${edge.change} `;
+  return `${change}:${edge.passivePort} ${counts}`;
 }
 
 /** Graphviz. Failed edges are dashed and red. */

@@ -10,7 +10,8 @@ export function edgeFacts(edge: GraphEdge, node: GraphNode | undefined, now: Dat
   return [where, ...countFacts(edge), `last ${age} ago`, ...seen];
 }
 
-function countFacts(edge: GraphEdge): string[] {
+/** How often an edge was used. */
+export function countFacts(edge: GraphEdge): string[] {
   if (isFailedEdge(edge)) return [`FAILED ${counted(edge.failed, 'time')}, never established`];
   if (edge.ambiguous && edge.connections === 0n) return ['one of several possible pairs'];
   return [

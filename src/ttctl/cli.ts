@@ -1,6 +1,7 @@
 import { ExitCode, UserError } from '../common/exit-codes.ts';
 import { baseParser, parseWith, type Request } from './cli-parser.ts';
 import { depsOptions, runDeps } from './commands/deps.ts';
+import { diffOptions, runDiff } from './commands/diff.ts';
 import { doctorOptions, runDoctor } from './commands/doctor.ts';
 import { flowsOptions, runFlows } from './commands/flows.ts';
 import { impactOptions, runImpact } from './commands/impact.ts';
@@ -19,7 +20,7 @@ import type { Argv } from './yargs-types.ts';
 
 /** Checked here too: yargs would tell of every word of an unknown command, as of stray arguments. */
 const COMMANDS: readonly string[] =
-  'deps impact path flows hosts listeners coverage init doctor completion'.split(' ');
+  'deps impact path diff flows hosts listeners coverage init doctor completion'.split(' ');
 
 type Select = (run: (io: Io) => Promise<number>) => void;
 
@@ -59,6 +60,9 @@ function commands(yargs: Argv, select: Select): Argv {
     )
     .command('path [from] [to]', 'how FROM comes to depend on TO', pathOptions, (a) =>
       select((io) => runPath(a, io)),
+    )
+    .command('diff', 'what changed between two ranges', diffOptions, (a) =>
+      select((io) => runDiff(a, io)),
     )
     .command('flows', 'every dependency known in the range', flowsOptions, (a) =>
       select((io) => runFlows(a, io)),

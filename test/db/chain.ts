@@ -1,4 +1,4 @@
-import { type BucketOf, type FlowOf, WorldHost } from './query-world.ts';
+import { at, type BucketOf, type FlowOf, WorldHost } from './query-world.ts';
 
 type Address = string;
 
@@ -15,7 +15,7 @@ export class Chain {
       if (text.endsWith('?')) continue;
       const host = new WorldHost(`h-${name}`, [this.address(name)])
         .process(name, { unit: `${name}.service` })
-        .listen(name, '0.0.0.0', 80);
+        .listen(name, '0.0.0.0', 80, '', { firstSeen: at(-120), lastSeen: at(120) });
       this.hosts.set(name, watched ? host.covered() : host);
     }
   }

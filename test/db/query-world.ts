@@ -106,10 +106,10 @@ export class WorldHost {
     return `${this.hostId}:${this.processId(name)}`;
   }
 
-  listen(process: string, address: string, port: number, netns = ''): this {
+  listen(process: string, address: string, port: number, netns = '', seen = SEEN): this {
     const processId = this.processId(process);
     const nodeId = id(processId, address, port, netns);
-    this.#listeners.push({ nodeId, processId, address, port, netns, ...SEEN });
+    this.#listeners.push({ nodeId, processId, address, port, netns, ...seen });
     return this;
   }
 

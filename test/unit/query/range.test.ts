@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { ExitCode, UserError } from '../../../src/common/exit-codes.ts';
-import { parseRange } from '../../../src/query/range.ts';
+import { parseRange, parseSpan } from '../../../src/query/range.ts';
 
 const NOW = new Date('2025-06-10T12:00:00.000Z');
 
@@ -54,4 +54,47 @@ describe('parseRange', () => {
       );
     });
   }
+});
+
+describe('parseSpan', () => {
+  const span = (text: string): string[] => {
+    const { since, until } = parseSpan(text, '--before', NOW);
+    return [since.toISOString(), until.toISOString()];
+  };
+
+  it('reads durations, times, and an open end', () => {
+    assert.deepEqual(span('7d..1d'), ['2025-06-03T12:00:00.000Z', '2025-06-09T12:00:00.000Z']);
+    assert.deepEqual(span(' 1h.. '), ['2025-06-10T11:00:00.000Z', '2025-06-10T12:00:00.000Z']);
+    assert.deepEqual(span('2025-06-01T00:00..2025-06-02T12:30:00.5Z'), [
+      '2025-06-01T00:00:00.000Z',
+      '2025-06-02T12:30:00.500Z',
+    ]);
+    assert.deepEqual(span('1.5h..2025-06-11'), [
+      '2025-06-10T10:30:00.000Z',
+      '2025-06-11T00:00:00.000Z',
+    ]);
+  });
+
+  it('refuses everything else in one line', () => {
+    for (const text of [
+      '',
+      '7d',
+      '..',
+      '..1d',
+      '1d..7d',
+      '1d..1d',
+      'x..y',
+      '7d...',
+      '7d..1d..1h',
+    ]) {
+      assert.throws(
+        () => parseSpan(text, '--before', NOW),
+        (error) =>
+          error instanceof UserError &&
+          error.exitCode === ExitCode.usage &&
+          error.message.startsWith('--before: '),
+        text,
+      );
+    }
+  });
 });

@@ -29,6 +29,7 @@ describe('the command line', () => {
   it('completes commands, options and values', async () => {
     const complete = (...words: string[]) => printed('--get-yargs-completions', 'ttctl', ...words);
     assert.match(await complete('d'), /^deps$/m);
+    assert.match(await complete('d'), /^diff$/m);
     assert.match(await complete('deps', '--'), /^--direction$/m);
     assert.match(await complete('deps', '--direction', ''), /^dependents$/m);
   });
