@@ -10,8 +10,14 @@ import { type End, NATIVE_RUNGS, type NativeRung, Tracer } from '../support/trac
 
 const LOOPBACK = '127.0.0.1';
 
+const NONE = { refused: 0, timedOut: 0, unreachable: 0, failedOther: 0 };
+
+function failures({ refused, timedOut, unreachable, failedOther }: End): typeof NONE {
+  return { refused, timedOut, unreachable, failedOther };
+}
+
 function failed(end: End): number {
-  return end.refused + end.timedOut + end.unreachable + end.failedOther;
+  return Object.values(failures(end)).reduce((sum, count) => sum + count, 0);
 }
 
 function declareSuite(rung: NativeRung): void {
@@ -153,6 +159,8 @@ function declareSuite(rung: NativeRung): void {
       lost.one(`begin ${absent} 2003`),
     ]);
     await leaving.do(`close ${left}`);
+    // The error is there a moment before the socket is closed: who asks just then takes it away.
+    if (streams) await tracer.until(() => failed(active(2003)) === 1, 'the failure');
     assert.equal(await lost.fail(`finish ${gone}`), 'EHOSTUNREACH');
     await lost.do(`close ${gone}`);
     assert.equal(await timing.fail(`finish ${timed}`), 'ETIMEDOUT');
@@ -160,9 +168,9 @@ function declareSuite(rung: NativeRung): void {
     const ports = [2001, 2002, 2003];
     await tracer.until(() => ports.every((port) => failed(active(port)) === 1), 'three failures');
     for (const port of ports) assert.equal(active(port).connections, 0);
-    assert.equal(active(2001).timedOut, 1);
-    assert.equal(active(2002).failedOther, 1);
-    if (streams) assert.equal(active(2003).unreachable, 1);
+    assert.deepEqual(failures(active(2001)), { ...NONE, timedOut: 1 });
+    assert.deepEqual(failures(active(2002)), { ...NONE, failedOther: 1 });
+    if (streams) assert.deepEqual(failures(active(2003)), { ...NONE, unreachable: 1 });
   });
 
   it('counts a connect that did not wait', async () => {
