@@ -5,7 +5,7 @@ import { DIFFERING_EDGES } from './diff-statements.ts';
 import { type CoverageInterval, type GraphEdge, type GraphNode, isFailedEdge } from './graph.ts';
 import { groupBy } from './group-by.ts';
 import { earliestBucket } from './halves.ts';
-import { LinkStore } from './links.ts';
+import { isWithin, LinkStore } from './links.ts';
 import { candidateEdges } from './neighbours.ts';
 import type { NodeRef } from './node-ref.ts';
 import type { Link } from './pairing.ts';
@@ -187,11 +187,6 @@ function push<K, V>(map: Map<K, V[]>, key: K, value: V): void {
   const values = map.get(key);
   if (values === undefined) map.set(key, [value]);
   else values.push(value);
-}
-
-/** Buckets may reach beyond a range; when the edge was first and last in use is known better. */
-function isWithin(link: Link, { since, until }: TimeRange): boolean {
-  return link.firstSeen < until && (link.lastSeen >= since || link.open > 0n);
 }
 
 function pairKey({ active, passive, passivePort }: Link): string {

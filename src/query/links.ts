@@ -45,6 +45,11 @@ export class LinkStore {
   }
 }
 
+/** Buckets may reach beyond a range; when the edge was first and last in use is known better. */
+export function isWithin(link: Link, { since, until }: TimeRange): boolean {
+  return link.firstSeen < until && (link.lastSeen >= since || link.open > 0n);
+}
+
 function unseenEnds(halves: readonly Half[]): UnseenEnd[] {
   const [half] = halves;
   if (half === undefined) return [];

@@ -35,7 +35,8 @@ export function renderImpact(impact: Impact, { now, palette, depth }: ImpactText
   return `${[...lines, ...footer.map((line) => palette.dim(`# ${line}`))].join('\n')}\n`;
 }
 
-function targetLine(node: GraphNode, palette: Palette): string {
+/** A node that TARGET names: where it listens, and on which host. */
+export function targetLine(node: GraphNode, palette: Palette): string {
   const address = node.addresses[0] ?? '*';
   const [port, ...others] = node.ports;
   const endpoint = formatEndpoint(address, others.length > 0 ? '*' : (port ?? 'many'));

@@ -14,13 +14,14 @@ import {
   runListeners,
 } from './commands/lists.ts';
 import { pathOptions, runPath } from './commands/path.ts';
+import { retireOptions, runRetire } from './commands/retire.ts';
 import type { Io } from './io.ts';
 import { isPaperForm, parsePaperForm } from './paper-form.ts';
 import type { Argv } from './yargs-types.ts';
 
 /** Checked here too: yargs would tell of every word of an unknown command, as of stray arguments. */
 const COMMANDS: readonly string[] =
-  'deps impact path diff flows hosts listeners coverage init doctor completion'.split(' ');
+  'deps impact path diff retire flows hosts listeners coverage init doctor completion'.split(' ');
 
 type Select = (run: (io: Io) => Promise<number>) => void;
 
@@ -63,6 +64,9 @@ function commands(yargs: Argv, select: Select): Argv {
     )
     .command('diff', 'what changed between two ranges', diffOptions, (a) =>
       select((io) => runDiff(a, io)),
+    )
+    .command('retire [target]', 'whether TARGET can be switched off', retireOptions, (a) =>
+      select((io) => runRetire(a, io)),
     )
     .command('flows', 'every dependency known in the range', flowsOptions, (a) =>
       select((io) => runFlows(a, io)),
