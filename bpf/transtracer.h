@@ -222,7 +222,7 @@ struct tt_stats_frame {
 	__u64 flows_full;
 	__u64 sockets_full;
 	__u64 missed_probes; /* hook executions the kernel skipped */
-	__u64 notices_lost; /* overruns of the destroy-notice buffer */
+	__u64 notices_lost; /* overruns of the destroy-notice buffer, and notices wiped of their port */
 	__u64 vanished; /* processes that went away in mid-scan */
 	__u64 namespaces_failed; /* network namespaces that could not be entered */
 };

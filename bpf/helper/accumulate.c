@@ -13,6 +13,11 @@ struct bundle {
 	struct tt_flow_counts counts;
 };
 
+struct tt_flow_counts counts_at(uint64_t ns)
+{
+	return (struct tt_flow_counts){ .first_ns = ns, .last_ns = ns };
+}
+
 void accumulator_init(struct accumulator *accumulator)
 {
 	table_init(&accumulator->flows, sizeof(struct bundle), sizeof(struct bundle_key));

@@ -10,6 +10,9 @@ struct accumulator {
 	struct table flows;
 };
 
+/* Counts that are zero but for their time. */
+struct tt_flow_counts counts_at(uint64_t ns);
+
 void accumulator_init(struct accumulator *accumulator);
 /* Adds counts to the flow; the first and last times are widened. */
 void accumulator_add(struct accumulator *accumulator, const struct tt_flow_key *key,

@@ -9,33 +9,13 @@
 #include "accumulate.h"
 #include "inet_diag.h"
 #include "listeners.h"
+#include "live.h"
 #include "netns.h"
 #include "owners.h"
 #include "sighting.h"
 
-#define NANOSECONDS 1000000000ull
-/* A socket that is reset keeps its descriptor, and its notice waits, until its owner closes it. */
-#define TOMBSTONE_NS (600 * NANOSECONDS)
 /* Notices judged at the latest when this many have gathered. */
 #define MAX_UNJUDGED 65536
-
-struct live_key {
-	uint64_t cookie;
-	uint64_t netns; /* cookies are unique within a namespace only, before Linux 5.3 or so */
-};
-
-/* A socket that a snapshot has shown. */
-struct live {
-	struct live_key key;
-	struct tt_flow_key flow;
-	uint64_t bytes_sent; /* reported so far */
-	uint64_t bytes_received;
-	uint32_t retransmits;
-	uint32_t snapshot; /* the last one that showed it */
-	uint64_t gone_ns; /* tombstone: reported closed, notice still to come */
-	bool connecting; /* no answer yet */
-	bool unanswered; /* reported as timed out, though the kernel still tries */
-};
 
 struct sightings {
 	struct sighting *items;
@@ -47,15 +27,14 @@ struct poll {
 	struct listeners listeners;
 	struct owners owners;
 	struct accumulator counted;
-	struct table live; /* of struct live */
+	struct live live;
 	struct sightings fresh; /* sockets new in the current snapshot */
 	struct sightings notices; /* of sockets that no snapshot showed */
 	struct netns *dumping;
 	void (*watch)(int fd, bool on);
 	bool count_time_wait;
 	bool any_notices;
-	uint32_t snapshot;
-	uint32_t sockets;
+	uint32_t sockets; /* looked at in the current snapshot */
 	uint64_t notices_lost;
 };
 
@@ -75,74 +54,24 @@ static void remember(struct sightings *sightings, const struct netns *netns,
 								  .socket = *socket };
 }
 
-/* ---- counting ---- */
-
-/* What the socket moved since it was last reported; live is brought up to date. */
-static void add_bytes(struct tt_flow_counts *counts, struct live *live,
-		      const struct diag_socket *socket)
-{
-	if (socket->bytes_sent > live->bytes_sent)
-		counts->bytes_sent = socket->bytes_sent - live->bytes_sent;
-	if (socket->bytes_received > live->bytes_received)
-		counts->bytes_received = socket->bytes_received - live->bytes_received;
-	if (socket->retransmits > live->retransmits)
-		counts->retransmits = socket->retransmits - live->retransmits;
-	live->bytes_sent += counts->bytes_sent;
-	live->bytes_received += counts->bytes_received;
-	live->retransmits += counts->retransmits;
-}
-
-static struct tt_flow_counts counts_at(uint64_t ns)
-{
-	return (struct tt_flow_counts){ .first_ns = ns, .last_ns = ns };
-}
-
 /* ---- snapshots ---- */
-
-static void see_unanswered(struct poll *poll, struct live *live, const struct diag_socket *socket)
-{
-	struct tt_flow_counts counts = counts_at(boot_ns());
-
-	if (live->unanswered || socket->retransmits < TT_UNANSWERED_RETRANSMITS)
-		return;
-	live->unanswered = true;
-	counts.timed_out = 1;
-	accumulator_add(&poll->counted, &live->flow, TT_BY_SNAPSHOT, &counts);
-}
-
-static void see_again(struct poll *poll, struct live *live, const struct diag_socket *socket)
-{
-	struct tt_flow_counts counts = counts_at(boot_ns());
-
-	live->snapshot = poll->snapshot;
-	if (live->connecting) {
-		if (socket->state == STATE_SYN_SENT) {
-			see_unanswered(poll, live, socket);
-			return;
-		}
-		live->connecting = false;
-		counts.opened = 1;
-	}
-	add_bytes(&counts, live, socket);
-	if (counts.opened || counts.bytes_sent || counts.bytes_received || counts.retransmits)
-		accumulator_add(&poll->counted, &live->flow, TT_BY_SNAPSHOT, &counts);
-}
 
 static void visit_dumped(const struct diag_socket *socket, void *arg)
 {
 	struct poll *poll = arg;
-	struct live_key key = { socket->cookie, poll->dumping->inum };
-	struct live *live;
+	struct live_socket *known;
 
 	if (socket->state == STATE_LISTEN) {
 		listeners_note(&poll->listeners, poll->dumping->inum, socket);
 		return;
 	}
 	poll->sockets++;
-	live = socket->state == STATE_TIME_WAIT ? NULL : table_find(&poll->live, &key);
-	if (live && !live->gone_ns)
-		see_again(poll, live, socket);
-	else if (!live)
+	known = socket->state == STATE_TIME_WAIT ?
+			NULL :
+			live_find(&poll->live, poll->dumping->inum, socket->cookie);
+	if (known)
+		live_see_again(&poll->live, known, socket);
+	else
 		remember(&poll->fresh, poll->dumping, socket);
 }
 
@@ -202,31 +131,16 @@ static void count_fresh(struct poll *poll, const struct sighting *sighting)
 {
 	const struct diag_socket *socket = &sighting->socket;
 	enum tt_direction direction = sighting_direction(&poll->listeners, sighting);
-	struct tt_flow_counts counts = counts_at(sighting->seen_ns);
-	struct live_key key = { socket->cookie, sighting->netns };
 	struct tt_flow_key flow =
 		sighting_flow(sighting, direction, owners_of(&poll->owners, socket->inode));
-	struct live *live;
+	struct tt_flow_counts counts = counts_at(sighting->seen_ns);
 
-	counts.found = 1;
 	if (socket->state == STATE_TIME_WAIT) {
-		counts.closed = 1;
+		counts.found = counts.closed = 1;
 		accumulator_add(&poll->counted, &flow, TT_BY_SNAPSHOT, &counts);
-		return;
+	} else if (!is_counted_later(poll, socket, direction)) {
+		live_add(&poll->live, sighting, &flow);
 	}
-	if (is_counted_later(poll, socket, direction))
-		return;
-	live = table_insert(&poll->live, &key, NULL);
-	live->flow = flow;
-	live->snapshot = poll->snapshot;
-	live->connecting = socket->state == STATE_SYN_SENT;
-	if (live->connecting)
-		return;
-	add_bytes(&counts, live, socket);
-	/* What it moved before is not of this time, and a helper before us may have told it. */
-	if (sighting->older)
-		counts.bytes_sent = counts.bytes_received = counts.retransmits = 0;
-	accumulator_add(&poll->counted, &flow, TT_BY_SNAPSHOT, &counts);
 }
 
 static void resolve_fresh(struct poll *poll)
@@ -240,34 +154,13 @@ static void resolve_fresh(struct poll *poll)
 	poll->fresh.count = 0;
 }
 
-/* Sockets that the snapshot no longer shows are closed; their notices may still be under way. */
-static bool bury(void *entry, void *arg)
-{
-	struct poll *poll = arg;
-	struct live *live = entry;
-	uint64_t now = boot_ns();
-	struct tt_flow_counts counts = counts_at(now);
-
-	if (live->snapshot == poll->snapshot)
-		return false;
-	if (live->gone_ns)
-		return now - live->gone_ns > TOMBSTONE_NS;
-	if (!live->connecting) {
-		counts.closed = 1;
-		accumulator_add(&poll->counted, &live->flow, TT_BY_SNAPSHOT, &counts);
-	}
-	live->gone_ns = now;
-	/* How a connect failed only its notice tells. */
-	return !poll->any_notices;
-}
-
 static void judge_notices(struct poll *poll);
 
 void poll_snapshot(struct poll *poll, bool all_owners, struct poll_result *result)
 {
 	bool complete;
 
-	poll->snapshot++;
+	live_begin_snapshot(&poll->live);
 	poll->sockets = 0;
 	namespaces_scan(&poll->namespaces);
 	listeners_begin(&poll->listeners);
@@ -277,7 +170,7 @@ void poll_snapshot(struct poll *poll, bool all_owners, struct poll_result *resul
 	judge_notices(poll);
 	listeners_end(&poll->listeners, complete);
 	if (complete)
-		table_sweep(&poll->live, bury, poll);
+		live_bury(&poll->live, poll->any_notices);
 	if (all_owners || poll->listeners.has_new)
 		listeners_find_owners(&poll->listeners, &poll->owners);
 	listeners_write(&poll->listeners);
@@ -288,30 +181,10 @@ void poll_snapshot(struct poll *poll, bool all_owners, struct poll_result *resul
 
 /* ---- notices ---- */
 
-static void close_live(struct poll *poll, struct live *live, const struct diag_socket *socket)
-{
-	struct tt_flow_counts counts = counts_at(boot_ns());
-
-	if (live->unanswered && !sighting_was_established(socket)) {
-		table_delete(&poll->live, &live->key); /* counted already */
-		return;
-	}
-	if (live->connecting && !sighting_was_established(socket)) {
-		sighting_count_failure(&counts, socket);
-	} else {
-		counts.opened = live->connecting;
-		counts.closed = !live->gone_ns;
-		add_bytes(&counts, live, socket);
-	}
-	accumulator_add(&poll->counted, &live->flow,
-			live->connecting ? TT_BY_DESTROY : TT_BY_SNAPSHOT, &counts);
-	table_delete(&poll->live, &live->key);
-}
-
 /*
  * A listener never had a peer. A connect() that blocked and failed has been through tcp_disconnect():
- * its local address and the peer's port are wiped out, so that nobody can tell what it was for; but
- * the peer's address is still there.
+ * its local address and the peer's port are wiped out, so that what it was for is lost; but the
+ * peer's address is still there.
  */
 static bool had_peer(const struct diag_socket *socket)
 {
@@ -324,14 +197,15 @@ static bool had_peer(const struct diag_socket *socket)
 static void visit_notice(const struct diag_socket *socket, void *arg)
 {
 	struct poll *poll = arg;
-	struct live_key key = { socket->cookie, poll->dumping->inum };
-	struct live *live = table_find(&poll->live, &key);
+	struct live_socket *known = live_find(&poll->live, poll->dumping->inum, socket->cookie);
 
-	if (live)
-		close_live(poll, live, socket);
+	if (known)
+		live_close(&poll->live, known, socket);
 	else if (socket->peer_port)
 		remember(&poll->notices, poll->dumping, socket);
-	else if (!had_peer(socket))
+	else if (had_peer(socket))
+		poll->notices_lost++;
+	else
 		listeners_note_destroyed(&poll->listeners, poll->dumping->inum, socket);
 }
 
@@ -400,7 +274,7 @@ struct poll *poll_open(const struct options *options, void (*watch)(int fd, bool
 	listeners_init(&poll->listeners);
 	owners_init(&poll->owners);
 	accumulator_init(&poll->counted);
-	table_init(&poll->live, sizeof(struct live), sizeof(struct live_key));
+	live_init(&poll->live, &poll->counted);
 	namespaces_init(&poll->namespaces, options->own_netns);
 	poll->namespaces.on_notice_fd = on_notice_fd;
 	poll->namespaces.arg = poll;

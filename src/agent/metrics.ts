@@ -23,7 +23,7 @@ const LOSSES: Readonly<Record<keyof Losses, string>> = {
   flowsFull: 'Counts that found the kernel flow map full.',
   socketsFull: 'Sockets that found the kernel socket map full.',
   missedProbes: 'Hook executions that the kernel skipped.',
-  noticesLost: 'Overruns of the destroy-notice buffer.',
+  noticesLost: 'Overruns of the destroy-notice buffer, and notices without their port.',
   vanished: 'Processes that went away while they were looked at.',
   namespacesFailed: 'Network namespaces that could not be entered.',
 };
