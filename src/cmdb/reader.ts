@@ -135,3 +135,23 @@ export async function initCmdb(
     return applied;
   });
 }
+
+/**
+ * Runs upkeep, such as `ttctl prune`, over a connection that may write.
+ * @throws UserError as {@link openReader}, and what `work` throws
+ */
+export async function maintainCmdb<T>(
+  location: CmdbLocation,
+  work: (client: pg.Client) => Promise<T>,
+  options: ReaderOptions = {},
+): Promise<T> {
+  const { connectTimeoutMs = CONNECT_TIMEOUT_MS, log = pino({ enabled: false }) } = options;
+  const target = await reach(location, (dataDir) => findEmbedded(dataDir, log));
+  return await withConnection(target, connectTimeoutMs, async (connection) => {
+    await checkSchema(connection.client);
+    const result = await work(connection.client);
+    await connection.close();
+    await target.stop();
+    return result;
+  });
+}

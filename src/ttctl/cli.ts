@@ -14,6 +14,7 @@ import {
   runListeners,
 } from './commands/lists.ts';
 import { pathOptions, runPath } from './commands/path.ts';
+import { pruneOptions, runPrune } from './commands/prune.ts';
 import { retireOptions, runRetire } from './commands/retire.ts';
 import type { Io } from './io.ts';
 import { isPaperForm, parsePaperForm } from './paper-form.ts';
@@ -21,7 +22,9 @@ import type { Argv } from './yargs-types.ts';
 
 /** Checked here too: yargs would tell of every word of an unknown command, as of stray arguments. */
 const COMMANDS: readonly string[] =
-  'deps impact path diff retire flows hosts listeners coverage init doctor completion'.split(' ');
+  'deps impact path diff retire flows hosts listeners coverage init prune doctor completion'.split(
+    ' ',
+  );
 
 type Select = (run: (io: Io) => Promise<number>) => void;
 
@@ -82,6 +85,9 @@ function commands(yargs: Argv, select: Select): Argv {
     )
     .command('init', "create the CMDB's schema, or bring it up to date", initOptions, (a) =>
       select((io) => runInit(a, io)),
+    )
+    .command('prune', 'remove what is older than a time', pruneOptions, (a) =>
+      select((io) => runPrune(a, io)),
     )
     .command('doctor', 'what this host can do, and why not', doctorOptions, (a) =>
       select((io) => runDoctor(a, io)),
