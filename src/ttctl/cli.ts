@@ -16,13 +16,14 @@ import {
 import { pathOptions, runPath } from './commands/path.ts';
 import { pruneOptions, runPrune } from './commands/prune.ts';
 import { retireOptions, runRetire } from './commands/retire.ts';
+import { runWatch, watchOptions } from './commands/watch.ts';
 import type { Io } from './io.ts';
 import { isPaperForm, parsePaperForm } from './paper-form.ts';
 import type { Argv } from './yargs-types.ts';
 
 /** Checked here too: yargs would tell of every word of an unknown command, as of stray arguments. */
 const COMMANDS: readonly string[] =
-  'deps impact path diff retire flows hosts listeners coverage init prune doctor completion'.split(
+  'deps impact path diff retire flows hosts listeners coverage watch init prune doctor completion'.split(
     ' ',
   );
 
@@ -82,6 +83,9 @@ function commands(yargs: Argv, select: Select): Argv {
     )
     .command('coverage', 'what was watched, and what is known to be missed', listOptions, (a) =>
       select((io) => runCoverage(a, io)),
+    )
+    .command('watch', 'dependencies as they appear and are used', watchOptions, (a) =>
+      select((io) => runWatch(a, io)),
     )
     .command('init', "create the CMDB's schema, or bring it up to date", initOptions, (a) =>
       select((io) => runInit(a, io)),

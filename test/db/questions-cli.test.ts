@@ -114,6 +114,62 @@ describe('questions on the command line', () => {
     }
   });
 
+  it('watch tells of new and used edges, and ends quietly at SIGINT', async () => {
+    const own = await postgres.createDatabase();
+    const now = Date.now();
+    const minutes = Math.floor((now - at(0).getTime()) / 300_000) * 5;
+    const times = { firstSeen: new Date(now - 1_000), lastSeen: new Date(now + 2_000) };
+    const host = new Chain(['app', 'db']);
+    const write = async (to: string, opened: number, firstSeen = times.firstSeen) => {
+      host.connect('app', to, { ...times, firstSeen }, [{ at: minutes, opened }]);
+      await writeWorld(own, [...host.hosts.values()]);
+    };
+    await write('app', 1, new Date(now - 60_000));
+    const { PATH = '' } = process.env;
+    const argv = [TTCTL, 'watch', '--interval', '500ms', '--format', 'jsonl', '--for', '60s'];
+    const env = { PATH, USER: 'test', TTRACER_CMDB: urlOf(own) };
+    const child = spawn(process.execPath, argv, { env });
+    const closed = once(child, 'close');
+    let [stdout, stderr] = ['', ''];
+    child.stderr.setEncoding('utf8').on('data', (text: string) => {
+      stderr += text;
+    });
+    child.stdout.setEncoding('utf8');
+    const events: { event: string; connections: number; passive: { process: string } }[] = [];
+    const next = async (count: number): Promise<void> => {
+      while (events.length < count) {
+        const [text] = (await once(child.stdout, 'data')) as [string];
+        stdout += text;
+        const lines = stdout.split('\n').slice(0, -1);
+        events.splice(0, events.length, ...lines.map((line) => JSON.parse(line)));
+      }
+    };
+    await next(1);
+    assert.equal(events[0]?.event, 'coverage');
+    await write('db', 2, new Date(Date.now() + 1_000));
+    await next(2);
+    await write('app', 3, new Date(now - 60_000));
+    await next(3);
+    assert.deepEqual(
+      events.slice(1).map(({ event, passive }) => [event, passive.process]),
+      [
+        ['new', 'db'],
+        ['used', 'app'],
+      ],
+    );
+    child.kill('SIGINT');
+    const [code] = (await closed) as [number | null];
+    assert.equal(code, 0);
+    assert.equal(stderr, '');
+  });
+
+  it('watch ends by itself when it is told to', async () => {
+    const outcome = await ttctl('watch', '--for', '600ms', '--interval', '500ms');
+    assert.equal(outcome.code, 0);
+    assert.equal(outcome.stderr, '');
+    assert.match(outcome.stdout, /^# watching from [^\n]+\n(# [^\n]+\n)+$/);
+  });
+
   it('refuses nonsense in one line, with 2', async () => {
     const wrong = [
       ['impact'],
@@ -128,6 +184,8 @@ describe('questions on the command line', () => {
       ['diff', ...BEFORE, ...AFTER, '--fail-on', 'old'],
       ['diff', ...BEFORE, ...AFTER, '--fail-on', ''],
       ['prune'],
+      ['watch', '--interval', '1ms'],
+      ['watch', '--for', 'ever'],
       ['prune', '--older-than', '23h'],
       ['prune', '--older-than', '-1d'],
       ['prune', '--older-than', 'everything'],

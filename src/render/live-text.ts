@@ -1,0 +1,46 @@
+import { formatEndpoint } from '../query/address.ts';
+import { type CoverageInterval, isFailedEdge } from '../query/graph.ts';
+import type { LiveGraph } from '../query/live.ts';
+import type { TimeRange } from '../query/range.ts';
+import { coverageFooter, moment } from './coverage-footer.ts';
+import { compareEdges, describeNode, edgeFacts } from './edge-text.ts';
+import { graphJsonLines, JSON_SCHEMA, toJsonLines } from './json.ts';
+import type { Palette } from './palette.ts';
+
+export type LiveFormat = 'tree' | 'jsonl';
+
+/** What a live view rests on, told when it begins. */
+export function renderLiveStart(
+  range: TimeRange,
+  coverage: readonly CoverageInterval[],
+  format: LiveFormat,
+  palette: Palette,
+): string {
+  if (format === 'jsonl') {
+    return toJsonLines([{ schema: JSON_SCHEMA, event: 'coverage', ...range, coverage }]);
+  }
+  const lines = coverageFooter({ ...range, coverage }, coverage);
+  const head = `watching from ${moment(range.until)}; in the minutes before:`;
+  return [head, ...lines].map((line) => `${palette.dim(`# ${line}`)}\n`).join('');
+}
+
+/** One line for each edge that is new or was used. */
+export function renderLive(
+  graph: LiveGraph,
+  format: LiveFormat,
+  now: Date,
+  palette: Palette,
+): string {
+  if (format === 'jsonl') return graphJsonLines(graph);
+  const nodes = new Map(graph.nodes.map((node) => [node.id, node]));
+  const lines = graph.edges.toSorted(compareEdges).map((edge) => {
+    const [active, passive] = [nodes.get(edge.active), nodes.get(edge.passive)];
+    const from = `${formatEndpoint(edge.activeAddress, 'many')} ${describeNode(active)}`;
+    const to = `${formatEndpoint(edge.passiveAddress, edge.passivePort)} ${describeNode(passive)}`;
+    const facts = edgeFacts(edge, passive, now).join(', ');
+    const tone = isFailedEdge(edge) ? palette.alarm : palette.dim;
+    const sign = edge.event === 'new' ? palette.bold('+') : ' ';
+    return `${palette.dim(moment(now))} ${sign} ${from} --> ${to}  ${tone(facts)}\n`;
+  });
+  return lines.join('');
+}
