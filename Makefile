@@ -12,7 +12,7 @@ TOOLS := node_modules/.bin
 TSC := $(TOOLS)/tsc -p tsconfig.json
 LIB := $(DESTDIR)$(PREFIX)/lib/transtracer
 UNITS := $(DESTDIR)$(PREFIX)/lib/systemd/system
-C_SOURCES = $(shell find bpf test/support -name '*.[ch]' -not -path '*/.*')
+C_SOURCES = $(shell find bpf test/support test/fuzz -name '*.[ch]' -not -path '*/.*')
 SCRIPTS = $(shell find scripts test deploy .ci -type f \( -name '*.sh' -o -name run \))
 
 CHECK_NODE = const [major, minor] = process.versions.node.split(".").map(Number); \
@@ -25,8 +25,8 @@ CHECK_NODE = const [major, minor] = process.versions.node.split(".").map(Number)
 .DELETE_ON_ERROR:
 # The parts run in order; each knows best how to use both cores.
 .NOTPARALLEL:
-.PHONY: run test build check fmt test-unit test-db test-kernel test-e2e test-kernels clean install \
-	setup-build setup-check setup-test setup-kernels node-version typescript native test-support
+.PHONY: run test build check fmt test-unit test-db test-kernel test-e2e test-kernels fuzz clean install \
+	setup-build setup-check setup-test setup-fuzz setup-kernels node-version typescript native test-support
 
 # With a terminal, the shell's job control makes Ctrl-C reach the program but not make, which would
 # call it an error.
@@ -35,7 +35,7 @@ run: build
 
 build: setup-build native typescript
 
-test: setup-build setup-test setup-kernels build test-support
+test: setup-build setup-test setup-fuzz setup-kernels build test-support
 	$(NODE) dist/test/run.js
 
 test-unit: setup-test typescript
@@ -53,6 +53,11 @@ test-e2e: setup-test build test-support
 test-kernels: setup-kernels build test-support
 	$(NODE) dist/test/run.js kernels
 
+# Longer than within `make test`; FUZZ_SECONDS in all.
+fuzz: export FUZZ_SECONDS ?= 300
+fuzz: setup-fuzz typescript
+	$(NODE) dist/test/run.js fuzz
+
 check: setup-check node_modules/.package-lock.json
 	$(TOOLS)/biome check --error-on-warnings .
 	$(TSC) --noEmit
@@ -66,7 +71,7 @@ fmt: setup-check node_modules/.package-lock.json
 clean:
 	rm -rf build dist
 
-setup-build setup-check setup-test: setup-%:
+setup-build setup-check setup-test setup-fuzz: setup-%:
 	@sh scripts/setup.sh $*
 
 # Without root the matrix is skipped, and says why.

@@ -1,12 +1,13 @@
 #!/bin/sh
 # Installs the Debian or Ubuntu packages that a make target needs and this machine lacks.
-# usage: scripts/setup.sh PURPOSE...   with PURPOSE one of: build, check, test
+# usage: scripts/setup.sh PURPOSE...   with PURPOSE one of: build, check, test, fuzz
 # Does nothing, and fast, when all is there. Anything else than Debian: says what to install.
 set -eu
 
 PATH=$PATH:/usr/local/sbin:/usr/sbin:/sbin
 
-# One line a package: what shows that it is there (a command or a file), and its name.
+# One line a package: what shows that it is there (a command, a file, or a part of clang's runtime),
+# and its name.
 needs() {
 	case $1 in
 	build)
@@ -32,8 +33,13 @@ setpriv util-linux
 ps procps
 ruby ruby'
 		;;
+	fuzz)
+		echo 'make make
+clang clang
+clang-runtime:fuzzer libclang-rt-dev'
+		;;
 	*)
-		echo "setup: '$1' is no purpose; use build, check or test" >&2
+		echo "setup: '$1' is no purpose; use build, check, test or fuzz" >&2
 		exit 2
 		;;
 	esac
@@ -42,6 +48,7 @@ ruby ruby'
 present() {
 	case $1 in
 	/*) [ -e "$1" ] ;;
+	clang-runtime:*) ls "$(clang --print-runtime-dir 2>/dev/null)/"*"${1#*:}"* >/dev/null 2>&1 ;;
 	*) command -v "$1" >/dev/null ;;
 	esac
 }

@@ -20,6 +20,8 @@ interface Suite {
 /** In the order they run: what fails soonest comes first. */
 const SUITES: Readonly<Record<string, Suite>> = {
   unit: { concurrency: availableParallelism(), timeoutMs: 60_000 },
+  // As long as asked for, and the time to compile.
+  fuzz: { concurrency: 1, timeoutMs: (Number(process.env['FUZZ_SECONDS'] ?? 30) + 300) * 1_000 },
   db: { concurrency: 1, timeoutMs: 240_000 },
   // These look at all connections of the host, so only one file may make some.
   kernel: { concurrency: 1, timeoutMs: 240_000 },

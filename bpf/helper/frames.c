@@ -6,15 +6,16 @@
 #include <string.h>
 #include <unistd.h>
 
-static unsigned char out[64 * 1024];
-static size_t out_used;
+#include "frame_buffer.h"
+
+static struct frame_buffer out;
 
 void frames_flush(void)
 {
 	size_t done = 0;
 
-	while (done < out_used) {
-		ssize_t n = write(STDOUT_FILENO, out + done, out_used - done);
+	while (done < out.used) {
+		ssize_t n = write(STDOUT_FILENO, out.bytes + done, out.used - done);
 
 		if (n < 0 && errno == EINTR)
 			continue;
@@ -24,40 +25,31 @@ void frames_flush(void)
 			die("cannot write frames: %s", strerror(errno));
 		done += (size_t)n;
 	}
-	out_used = 0;
+	out.used = 0;
 }
 
 void frames_write(const void *frame)
 {
-	uint32_t length = ((const struct tt_frame *)frame)->length;
+	enum frame_fit fit = frame_buffer_add(&out, frame);
 
-	if (out_used + length > sizeof(out))
+	if (fit == FRAME_NO_ROOM) {
 		frames_flush();
-	memcpy(out + out_used, frame, length);
-	out_used += length;
+		fit = frame_buffer_add(&out, frame);
+	}
+	if (fit != FRAME_ADDED)
+		die("cannot write a frame of %u bytes", ((const struct tt_frame *)frame)->length);
 }
 
-bool frames_read_requests(void (*handle)(const struct tt_request *request, void *arg), void *arg)
+bool frames_read_requests(handle_request *handle, void *arg)
 {
-	static unsigned char in[64 * sizeof(struct tt_request)];
-	static size_t in_used;
-	struct tt_request request;
-	size_t at = 0;
-	ssize_t n;
+	static struct requests in;
+	ssize_t n = read(STDIN_FILENO, in.bytes + in.used, sizeof(in.bytes) - in.used);
 
-	n = read(STDIN_FILENO, in + in_used, sizeof(in) - in_used);
 	if (n < 0)
 		return errno == EAGAIN || errno == EINTR;
 	if (n == 0)
 		return false;
-	in_used += (size_t)n;
-	for (; in_used - at >= sizeof(request); at += sizeof(request)) {
-		memcpy(&request, in + at, sizeof(request));
-		if (request.frame.length != sizeof(request))
-			die("malformed request: length %u", request.frame.length);
-		handle(&request, arg);
-	}
-	memmove(in, in + at, in_used - at);
-	in_used -= at;
+	if (!requests_take(&in, (size_t)n, handle, arg))
+		die("what came on stdin is no request");
 	return true;
 }

@@ -4,6 +4,7 @@
 #define FRAMES_H
 
 #include "helper.h"
+#include "requests.h"
 
 /* Appends a frame whose header is complete. Blocks while the agent does not read. */
 void frames_write(const void *frame);
@@ -13,7 +14,7 @@ void frames_flush(void);
  * Reads what has arrived of the agent's requests; calls handle for each complete one.
  * Returns false at end of file: the agent is gone.
  */
-bool frames_read_requests(void (*handle)(const struct tt_request *request, void *arg), void *arg);
+bool frames_read_requests(handle_request *handle, void *arg);
 
 /* Fills a header for a frame type of fixed size. */
 #define FRAME(type_, struct_, flags_) \

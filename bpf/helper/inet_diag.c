@@ -1,17 +1,15 @@
 // SPDX-License-Identifier: MIT
 #include "inet_diag.h"
 
-#include <arpa/inet.h>
 #include <errno.h>
 #include <linux/inet_diag.h>
 #include <linux/netlink.h>
-#include <linux/rtnetlink.h>
 #include <linux/sock_diag.h>
-#include <linux/tcp.h>
 #include <netinet/in.h>
-#include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
+
+#include "diag_message.h"
 
 #define RECEIVE_BUFFER	   (64 * 1024)
 #define NOTICE_QUEUE_BYTES (8 * 1024 * 1024)
@@ -51,60 +49,6 @@ int diag_open_notices(void)
 	return fd;
 }
 
-static void read_address(uint8_t *out, uint8_t family, const __be32 *words)
-{
-	if (family == AF_INET) {
-		memset(out, 0, 10);
-		memset(out + 10, 0xff, 2);
-		memcpy(out + 12, words, 4);
-	} else {
-		memcpy(out, words, 16);
-	}
-}
-
-/* tcp_info grew over the years (192 bytes on 4.15, 280 on 7.2): a field counts if it is there. */
-#define INFO_HAS(size, field) \
-	((size) >= offsetof(struct tcp_info, field) + sizeof(((struct tcp_info *)0)->field))
-
-static void read_info(struct diag_socket *out, const void *data, size_t size)
-{
-	struct tcp_info info = {};
-
-	memcpy(&info, data, size < sizeof(info) ? size : sizeof(info));
-	out->retransmits = info.tcpi_total_retrans;
-	out->unacked = info.tcpi_unacked;
-	out->bytes_acked = info.tcpi_bytes_acked;
-	out->bytes_received = info.tcpi_bytes_received;
-	out->segments_in = info.tcpi_segs_in;
-	out->has_bytes_sent = INFO_HAS(size, tcpi_bytes_retrans);
-	out->bytes_sent = out->has_bytes_sent ? info.tcpi_bytes_sent - info.tcpi_bytes_retrans :
-						info.tcpi_bytes_acked;
-}
-
-static void read_message(const struct nlmsghdr *header, diag_visit *visit, void *arg)
-{
-	const struct inet_diag_msg *message = NLMSG_DATA(header);
-	struct diag_socket out = {
-		.cookie = message->id.idiag_cookie[0] | (uint64_t)message->id.idiag_cookie[1] << 32,
-		.local_port = ntohs(message->id.idiag_sport),
-		.peer_port = ntohs(message->id.idiag_dport),
-		.state = message->idiag_state,
-		.inode = message->idiag_inode,
-	};
-	int left;
-
-	if (header->nlmsg_len < NLMSG_LENGTH(sizeof(*message)))
-		return;
-	left = (int)(header->nlmsg_len - NLMSG_LENGTH(sizeof(*message)));
-	read_address(out.local, message->idiag_family, message->id.idiag_src);
-	read_address(out.peer, message->idiag_family, message->id.idiag_dst);
-	for (const struct rtattr *attribute = (const void *)(message + 1); RTA_OK(attribute, left);
-	     attribute = RTA_NEXT(attribute, left))
-		if (attribute->rta_type == INET_DIAG_INFO)
-			read_info(&out, RTA_DATA(attribute), RTA_PAYLOAD(attribute));
-	visit(&out, arg);
-}
-
 static ssize_t receive(int fd, void *buffer)
 {
 	ssize_t n;
@@ -139,26 +83,16 @@ static int dump_family(int fd, uint8_t family, uint32_t states, diag_visit *visi
 		struct nlmsghdr header;
 		char bytes[RECEIVE_BUFFER];
 	} buffer;
-	int disturbed = 0, error = request_dump(fd, family, states);
+	struct diag_answer answer = { .error = request_dump(fd, family, states) };
 
-	if (error)
-		return error;
-	for (;;) {
+	while (!answer.done && !answer.error) {
 		ssize_t n = receive(fd, &buffer);
 
 		if (n <= 0)
 			return n ? errno : ENODATA;
-		for (struct nlmsghdr *header = &buffer.header; NLMSG_OK(header, n);
-		     header = NLMSG_NEXT(header, n)) {
-			if (header->nlmsg_flags & NLM_F_DUMP_INTR)
-				disturbed = EINTR;
-			if (header->nlmsg_type == NLMSG_DONE)
-				return disturbed;
-			if (header->nlmsg_type == NLMSG_ERROR)
-				return -((struct nlmsgerr *)NLMSG_DATA(header))->error;
-			read_message(header, visit, arg);
-		}
+		diag_read(&buffer, (size_t)n, &answer, visit, arg);
 	}
+	return answer.error ? answer.error : answer.disturbed ? EINTR : 0;
 }
 
 int diag_dump(int fd, uint32_t states, diag_visit *visit, void *arg)
@@ -179,6 +113,7 @@ int diag_read_notices(int fd, diag_visit *visit, void *arg)
 	int lost = 0;
 
 	for (;;) {
+		struct diag_answer answer = {};
 		ssize_t n = receive(fd, &buffer);
 
 		if (n < 0 && errno == ENOBUFS) {
@@ -187,9 +122,8 @@ int diag_read_notices(int fd, diag_visit *visit, void *arg)
 		}
 		if (n <= 0)
 			return lost;
-		for (struct nlmsghdr *header = &buffer.header; NLMSG_OK(header, n);
-		     header = NLMSG_NEXT(header, n))
-			if (header->nlmsg_type == SOCK_DIAG_BY_FAMILY)
-				read_message(header, visit, arg);
+		diag_read(&buffer, (size_t)n, &answer, visit, arg);
+		if (answer.error)
+			lost = answer.error;
 	}
 }

@@ -50,8 +50,8 @@ int diag_open_notices(void);
 int diag_dump(int fd, uint32_t states, diag_visit *visit, void *arg);
 
 /*
- * Visits each destroyed socket whose notice has arrived. Returns 0, or ENOBUFS when the kernel had
- * to drop some.
+ * Visits each destroyed socket whose notice has arrived. Returns 0, ENOBUFS when the kernel had to
+ * drop some, or EBADMSG when some could not be read.
  */
 int diag_read_notices(int fd, diag_visit *visit, void *arg);
 

@@ -6,8 +6,9 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 #include <unistd.h>
+
+#include "proc_text.h"
 
 struct wanted {
 	uint32_t inode; /* key */
@@ -27,12 +28,11 @@ void owners_init(struct owners *owners)
 	table_init(&owners->busy, sizeof(struct busy), sizeof(uint32_t));
 }
 
-/* Field 22 of /proc/PID/stat, in ns; the command name before it may hold blanks and parentheses. */
+/* In ns; 0 if the process is gone. */
 static uint64_t start_of(uint32_t tgid)
 {
-	char path[64], line[1024];
-	unsigned long long ticks = 0;
-	const char *at;
+	char path[64], text[1024];
+	uint64_t ticks;
 	ssize_t n;
 	int fd;
 
@@ -40,15 +40,9 @@ static uint64_t start_of(uint32_t tgid)
 	fd = open(path, O_RDONLY | O_CLOEXEC);
 	if (fd < 0)
 		return 0;
-	n = read(fd, line, sizeof(line) - 1);
+	n = read(fd, text, sizeof(text));
 	close(fd);
-	if (n <= 0)
-		return 0;
-	line[n] = '\0';
-	at = strrchr(line, ')');
-	for (int field = 2; at && field < 22; field++)
-		at = strchr(at + 1, ' ');
-	if (!at || sscanf(at, "%llu", &ticks) != 1)
+	if (n <= 0 || !proc_start_ticks(text, (size_t)n, &ticks))
 		return 0;
 	return ticks * (1000000000ull / (unsigned long long)sysconf(_SC_CLK_TCK));
 }
@@ -65,14 +59,11 @@ static bool visit_sockets(uint32_t tgid, visit_socket *visit, void *arg)
 	if (!descriptors)
 		return false;
 	while ((entry = readdir(descriptors))) {
-		ssize_t n =
-			readlinkat(dirfd(descriptors), entry->d_name, target, sizeof(target) - 1);
-		unsigned int inode;
+		ssize_t n = readlinkat(dirfd(descriptors), entry->d_name, target, sizeof(target));
+		uint32_t inode;
 
-		if (n <= 0)
-			continue; /* closed meanwhile */
-		target[n] = '\0';
-		if (sscanf(target, "socket:[%u]", &inode) == 1 && !visit(inode, arg))
+		/* Not there if it was closed meanwhile. */
+		if (n > 0 && proc_socket_inode(target, (size_t)n, &inode) && !visit(inode, arg))
 			break;
 	}
 	closedir(descriptors);
