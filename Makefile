@@ -12,7 +12,7 @@ TOOLS := node_modules/.bin
 TSC := $(TOOLS)/tsc -p tsconfig.json
 LIB := $(DESTDIR)$(PREFIX)/lib/transtracer
 UNITS := $(DESTDIR)$(PREFIX)/lib/systemd/system
-C_SOURCES = $(shell find bpf test/support test/fuzz -name '*.[ch]' -not -path '*/.*')
+C_SOURCES = $(shell find bpf test -name '*.[ch]' -not -path '*/.*')
 SCRIPTS = $(shell find scripts test deploy .ci -type f \( -name '*.sh' -o -name run \))
 
 CHECK_NODE = const [major, minor] = process.versions.node.split(".").map(Number); \
@@ -25,8 +25,9 @@ CHECK_NODE = const [major, minor] = process.versions.node.split(".").map(Number)
 .DELETE_ON_ERROR:
 # The parts run in order; each knows best how to use both cores.
 .NOTPARALLEL:
-.PHONY: run test build check fmt test-unit test-db test-kernel test-e2e test-kernels fuzz clean install \
-	setup-build setup-check setup-test setup-fuzz setup-kernels node-version typescript native test-support
+.PHONY: run test build check fmt test-unit test-db test-kernel test-e2e test-truth test-kernels fuzz \
+	clean install setup-build setup-check setup-test setup-fuzz setup-kernels node-version \
+	typescript native test-support
 
 # With a terminal, the shell's job control makes Ctrl-C reach the program but not make, which would
 # call it an error.
@@ -49,6 +50,9 @@ test-kernel: setup-test build test-support
 
 test-e2e: setup-test build test-support
 	$(NODE) dist/test/run.js e2e
+
+test-truth: setup-test build test-support
+	$(NODE) dist/test/run.js truth
 
 test-kernels: setup-kernels build test-support
 	$(NODE) dist/test/run.js kernels

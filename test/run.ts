@@ -26,6 +26,8 @@ const SUITES: Readonly<Record<string, Suite>> = {
   // These look at all connections of the host, so only one file may make some.
   kernel: { concurrency: 1, timeoutMs: 240_000 },
   e2e: { concurrency: 1, timeoutMs: 420_000 },
+  // What ttracerd stores, against what programs know of their own connections.
+  truth: { concurrency: 1, timeoutMs: 300_000 },
   // Boots several kernels in QEMU.
   kernels: { concurrency: 1, timeoutMs: 1_800_000 },
 };

@@ -46,7 +46,7 @@ export class JsonlOutput {
   }
 
   #fields(flow: Flow, { process, peerPort }: Told) {
-    const { side, processId, activeAddress, passiveAddress, passivePort } = flow.identity;
+    const { side, processId, scope, activeAddress, passiveAddress, passivePort } = flow.identity;
     const node = `${this.#hostId}:${processId}`;
     return {
       event: 'flow',
@@ -60,8 +60,10 @@ export class JsonlOutput {
       activeAddress,
       passiveAddress,
       passivePort,
+      scope,
       connections: flow.opened,
       failed: flow.failed,
+      failures: flow.failures,
       open: flow.open,
       bytesToPassive: jsonCount(flow.bytesToPassive),
       bytesToActive: jsonCount(flow.bytesToActive),

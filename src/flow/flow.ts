@@ -30,7 +30,7 @@ export class Flow {
   #suspendedHere = 0;
   /** Totals since the agent's start, for those who read along. */
   opened = 0;
-  failed = 0;
+  readonly failures = { refused: 0, timedOut: 0, unreachable: 0, other: 0 };
   bytesToPassive = 0n;
   bytesToActive = 0n;
 
@@ -43,6 +43,11 @@ export class Flow {
 
   get open(): number {
     return this.#current().openNow;
+  }
+
+  get failed(): number {
+    const { refused, timedOut, unreachable, other } = this.failures;
+    return refused + timedOut + unreachable + other;
   }
 
   /** Open connections, those whose fate is not known included: what outlives an interruption. */
@@ -74,7 +79,10 @@ export class Flow {
     this.firstSeenMs = Math.min(this.firstSeenMs, firstMs);
     this.lastSeenMs = Math.max(this.lastSeenMs, lastMs);
     this.opened += counts.opened + counts.found - carried;
-    this.failed += counts.refused + counts.timedOut + counts.unreachable + counts.failedOther;
+    this.failures.refused += counts.refused;
+    this.failures.timedOut += counts.timedOut;
+    this.failures.unreachable += counts.unreachable;
+    this.failures.other += counts.failedOther;
     const sent = this.identity.side === 'active';
     this.bytesToPassive += sent ? counts.bytesSent : counts.bytesReceived;
     this.bytesToActive += sent ? counts.bytesReceived : counts.bytesSent;
