@@ -31,6 +31,7 @@ nginx nginx-light
 curl curl
 setpriv util-linux
 ps procps
+openssl openssl
 ruby ruby'
 		;;
 	fuzz)

@@ -1,6 +1,14 @@
 import { Socket, type SocketConnectOpts } from 'node:net';
 import pg from 'pg';
+import { sqlState } from './errors.ts';
 import { killableLookup } from './name-lookup.ts';
+import type { Tls } from './tls.ts';
+
+/** How to connect. */
+export interface CmdbConfig extends pg.ClientConfig {
+  /** Tried when the server refuses what `ssl` says: libpq's `allow` and `prefer`. */
+  readonly sslFallback?: Tls;
+}
 
 /** A connection that can be cut at any time, whatever the protocol is in the middle of. */
 export interface CmdbConnection {
@@ -16,10 +24,19 @@ export interface CmdbConnection {
 /** A socket for `pg`, which says `connect(PORT, HOST)` or `connect(PATH)`. */
 class CmdbSocket extends Socket {
   readonly #timeoutMs: number;
+  #wasConnected = false;
 
-  constructor(timeoutMs: number) {
+  constructor({ timeoutMs }: Pick<Attempt, 'timeoutMs'>) {
     super();
     this.#timeoutMs = timeoutMs;
+    this.once('connect', () => {
+      this.#wasConnected = true;
+    });
+  }
+
+  /** Somebody took the connection, whatever came of it. */
+  get wasConnected(): boolean {
+    return this.#wasConnected;
   }
 
   override connect(to: SocketConnectOpts | number | string, host?: unknown): this {
@@ -31,15 +48,50 @@ class CmdbSocket extends Socket {
 const CLOSE_TIMEOUT_MS = 1_000;
 const KEEP_ALIVE_MS = 15_000;
 
+/** How long to try, and as whom. */
+interface Attempt {
+  readonly timeoutMs: number;
+  readonly applicationName: string;
+}
+
+/** "No pg_hba.conf entry", perhaps only for connections with, or without, TLS. */
+const INVALID_AUTHORIZATION = '28000';
+
 /**
  * Connects and authenticates within `timeoutMs`, all of it: name lookup, TCP, TLS, password.
  * @throws what the system or server said, or an Error saying that time ran out
  */
-export async function connect(
+export async function connect(config: CmdbConfig, attempt: Attempt): Promise<CmdbConnection> {
+  const { sslFallback, ...first } = config;
+  if (sslFallback === undefined) return await connectOnce(first, new CmdbSocket(attempt), attempt);
+  const startedMs = performance.now();
+  const socket = new CmdbSocket(attempt);
+  try {
+    return await connectOnce(first, socket, attempt);
+  } catch (error) {
+    const timeoutMs = attempt.timeoutMs - (performance.now() - startedMs);
+    const state = sqlState(error);
+    const refused =
+      state === undefined
+        ? socket.wasConnected && first.ssl !== false
+        : state === INVALID_AUTHORIZATION;
+    if (!refused || timeoutMs <= 0) throw error;
+    const second = { ...attempt, timeoutMs };
+    try {
+      return await connectOnce({ ...first, ssl: sslFallback }, new CmdbSocket(second), second);
+    } catch (again) {
+      // A server without TLS is no news to those who did not ask for it.
+      if (/server does not support SSL/.test(String(error))) throw again;
+      throw new AggregateError([again, error], '', { cause: error });
+    }
+  }
+}
+
+async function connectOnce(
   config: pg.ClientConfig,
-  { timeoutMs, applicationName }: { readonly timeoutMs: number; readonly applicationName: string },
+  socket: CmdbSocket,
+  { timeoutMs, applicationName }: Attempt,
 ): Promise<CmdbConnection> {
-  const socket = new CmdbSocket(timeoutMs);
   const client = new pg.Client({
     fallback_application_name: applicationName,
     keepAlive: true,

@@ -1,13 +1,13 @@
-import { readFileSync } from 'node:fs';
 import { userInfo } from 'node:os';
-import type pg from 'pg';
 import { ExitCode, UserError } from '../common/exit-codes.ts';
+import type { CmdbConfig } from './connection.ts';
+import { planTls } from './tls.ts';
 
 /** Where the CMDB is. `display` is for people and never holds the password. */
 export type CmdbLocation =
   | { readonly kind: 'none' }
   | { readonly kind: 'embedded'; readonly dataDir: string }
-  | { readonly kind: 'server'; readonly config: pg.ClientConfig; readonly display: string };
+  | { readonly kind: 'server'; readonly config: CmdbConfig; readonly display: string };
 
 type Environment = Readonly<Record<string, string | undefined>>;
 
@@ -124,41 +124,6 @@ function parsePort(port: string | undefined, what: string): number {
   throw usage(`${what}: port '${port}' is not a number from 1 to 65535`);
 }
 
-function readKeyFile(path: string, what: string): string {
-  try {
-    return readFileSync(path, 'utf8');
-  } catch (error) {
-    const why = error instanceof Error ? error.message : String(error);
-    throw new UserError(ExitCode.usage, `${what}: can't read a TLS file: ${why}`, { cause: error });
-  }
-}
-
-/** TLS as libpq's `sslmode` says, but for falling back to plain text, which `pg` can't. */
-function tls(parameters: Parameters, what: string): NonNullable<pg.ClientConfig['ssl']> {
-  const { sslmode = 'disable', sslrootcert, sslcert, sslkey } = parameters;
-  if (sslmode === 'disable') return false;
-  const files = {
-    ...(sslrootcert === undefined ? {} : { ca: readKeyFile(sslrootcert, what) }),
-    ...(sslcert === undefined ? {} : { cert: readKeyFile(sslcert, what) }),
-    ...(sslkey === undefined ? {} : { key: readKeyFile(sslkey, what) }),
-  };
-  switch (sslmode) {
-    case 'require':
-      // libpq checks the chain here only if it was given a root.
-      return sslrootcert === undefined
-        ? { ...files, rejectUnauthorized: false }
-        : { ...files, checkServerIdentity: () => undefined };
-    case 'verify-ca':
-      return { ...files, checkServerIdentity: () => undefined };
-    case 'verify-full':
-      return files;
-    default:
-      throw usage(
-        `${what}: sslmode '${sslmode}' is not one of disable, require, verify-ca, verify-full`,
-      );
-  }
-}
-
 function defaultUser(env: Environment, what: string): string {
   const fromEnvironment = env['USER'] ?? env['LOGNAME'];
   if (fromEnvironment) return fromEnvironment;
@@ -177,13 +142,13 @@ function serverLocation(parameters: Parameters, env: Environment, what: string):
   const user = parameters.user ?? defaultUser(env, what);
   const database = parameters.dbname ?? user;
   const isSocket = host.startsWith('/');
-  const config: pg.ClientConfig = {
+  const config: CmdbConfig = {
     host,
     port,
     user,
     database,
     // As libpq, no TLS over a unix socket.
-    ssl: isSocket ? false : tls(parameters, what),
+    ...(isSocket ? { ssl: false } : planTls(parameters, env, what)),
     ...(parameters.password === undefined ? {} : { password: parameters.password }),
     ...(parameters.options === undefined ? {} : { options: parameters.options }),
     ...(parameters.application_name === undefined
