@@ -1,9 +1,8 @@
 import { createHmac, randomUUID } from 'node:crypto';
 import { readFileSync, writeFileSync } from 'node:fs';
-import { hostname, networkInterfaces, release } from 'node:os';
+import { hostname, release } from 'node:os';
 import { join } from 'node:path';
-import type { HostAddressRecord, HostRecord } from '../flow/records.ts';
-import { isHostLocal } from '../flow/scope.ts';
+import type { HostRecord } from '../flow/records.ts';
 
 /** Keys the HMAC, so that the machine-id itself never leaves the host (machine-id(5)). */
 const APPLICATION_KEY = 'transtracer host id v1';
@@ -30,17 +29,6 @@ export function describeHost(question: HostQuestion): HostRecord {
     agentVersion: question.agentVersion,
     kernelRelease: release(),
   };
-}
-
-/** Addresses of the agent's own network namespace. */
-export function hostAddresses(): HostAddressRecord[] {
-  const all = Object.values(networkInterfaces()).flatMap((addresses) => addresses ?? []);
-  const unique = new Set(all.map(({ address }) => address.replace(/%.*$/, '')));
-  return [...unique].map((address) => ({
-    address,
-    netns: '',
-    hostLocal: isHostLocal(address),
-  }));
 }
 
 function readTrimmed(path: string): string | null {

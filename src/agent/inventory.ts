@@ -17,8 +17,15 @@ export interface InventoryRecords {
   readonly passiveNodes: readonly PassiveNodeRecord[];
 }
 
+/** Knows which addresses this host owns and owned. */
+export interface AddressSource {
+  records(nowMs: number): HostAddressRecord[];
+  /** These need not be told again, unless they are still owned. */
+  settled(records: readonly HostAddressRecord[]): void;
+}
+
 export interface InventoryOptions {
-  readonly addresses: () => HostAddressRecord[];
+  readonly addresses: AddressSource;
   readonly listening: () => Iterable<Listener>;
   readonly netnsName: (netns: number) => string;
   /** How often addresses and listeners are written although nothing changed: dates their ends. */
@@ -54,6 +61,7 @@ export class Inventory {
   readonly #options: InventoryOptions;
   /** By process id. Kept when written too: a CMDB that was replaced needs all of them again. */
   readonly #nodes = new Map<string, Node>();
+  #takenAddresses: readonly HostAddressRecord[] = [];
   #writtenSurroundings = '';
   #writtenAtMs = Number.NEGATIVE_INFINITY;
 
@@ -79,6 +87,7 @@ export class Inventory {
   /** All that changed since it was last written; to be followed by one of the three below. */
   take(nowMs: number): InventoryRecords {
     const surroundings = this.#surroundings(nowMs);
+    this.#takenAddresses = surroundings.addresses;
     const changed = [...this.#nodes.values()].filter((node) => node.dirty);
     for (const node of changed) node.dirty = false;
     const containers = changed.flatMap(({ container }) => container ?? []);
@@ -90,6 +99,7 @@ export class Inventory {
   }
 
   written(): void {
+    this.#options.addresses.settled(this.#takenAddresses);
     for (const [processId, node] of this.#nodes) {
       if (this.#nodes.size <= MAX_REMEMBERED) return;
       if (!node.dirty) this.#nodes.delete(processId);
@@ -119,9 +129,11 @@ export class Inventory {
   }
 
   #surroundings(nowMs: number): Pick<InventoryRecords, 'addresses' | 'passiveNodes'> {
-    const addresses = this.#options.addresses();
+    const addresses = this.#options.addresses.records(nowMs);
     const passiveNodes = [...this.#options.listening()].flatMap((each) => this.#nodesOf(each));
-    const signature = JSON.stringify([addresses, passiveNodes.map((node) => node.nodeId).sort()]);
+    // Not when they were last seen: that alone is no change.
+    const owned = addresses.map(({ lastSeen: _, ...owned }) => owned);
+    const signature = JSON.stringify([owned, passiveNodes.map((node) => node.nodeId).sort()]);
     const isDue = nowMs - this.#writtenAtMs >= this.#options.refreshMs;
     if (signature === this.#writtenSurroundings && !isDue)
       return { addresses: [], passiveNodes: [] };

@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs';
 import { DEFAULT_DATA_DIR } from '../cmdb/location.ts';
 import { parseDurationMs } from '../common/duration.ts';
 import { ExitCode, UserError } from '../common/exit-codes.ts';
+import { type Network, parseNetworks } from './cidr.ts';
 import { type ListenAddress, parseListenAddress } from './listen-address.ts';
 
 export const MODES = ['auto', 'stream', 'poll'] as const;
@@ -21,6 +22,10 @@ export interface AgentOptions {
   readonly flushIntervalMs: number;
   readonly bucketMs: number;
   readonly netns: (typeof NETNS)[number];
+  /** Networks of this host only, besides those found out. */
+  readonly hostLocal: readonly Network[];
+  /** Networks that are no host's own, whatever seems to be the case. */
+  readonly fleet: readonly Network[];
   readonly hostId: string | undefined;
   readonly hostName: string | undefined;
   readonly output: (typeof OUTPUTS)[number];
@@ -47,6 +52,8 @@ export const OPTION_SPECS = {
   'flush-interval': { describe: 'time between writes to the CMDB', default: '10s' },
   bucket: { describe: 'time slice of history', default: '5m' },
   netns: { describe: 'network namespaces to watch', choices: NETNS, default: 'all' },
+  'host-local': { describe: 'networks of this host only, besides bridges: CIDR,CIDR' },
+  'fleet-network': { describe: 'networks that mean the same on every host: CIDR,CIDR' },
   'host-id': { describe: 'UUID of this host [from machine-id]' },
   'host-name': { describe: 'name of this host [its hostname]' },
   output: { describe: 'also print each flow to stdout', choices: OUTPUTS, default: 'none' },
@@ -163,6 +170,8 @@ export function resolveOptions({ argv, env, file }: OptionSources): AgentOptions
     flushIntervalMs: duration('flush-interval'),
     bucketMs: bucketLength(given.bucket ?? OPTION_SPECS.bucket.default),
     netns: choose('netns', NETNS),
+    hostLocal: networks('host-local', given['host-local']),
+    fleet: networks('fleet-network', given['fleet-network']),
     hostId: hostId(given['host-id']),
     hostName: notEmpty('host-name', given['host-name']),
     output: choose('output', OUTPUTS),
@@ -176,6 +185,10 @@ export function resolveOptions({ argv, env, file }: OptionSources): AgentOptions
 function notEmpty(name: OptionName, text: string | undefined): string | undefined {
   if (text === '') throw usage(`--${name}: the value is empty; give one, or leave the option out`);
   return text;
+}
+
+function networks(name: string, text: string | undefined): Network[] {
+  return text === undefined ? [] : parseNetworks(text, `--${name}`);
 }
 
 /** A bucket lies within one day's partition: whole seconds that divide a day. */

@@ -7,7 +7,7 @@ import type { Sink } from './cmdb-sink.ts';
 
 const SUFFIX = '.batch';
 /** Changes with {@link FlushBatch}: another version's file can't be understood. */
-const FORMAT = 1;
+const FORMAT = 2;
 
 /** Keeps what could not be written before the agent stopped, for the next one to write. */
 export class Spool {

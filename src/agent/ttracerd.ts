@@ -9,7 +9,8 @@ import { CoverageTracker } from './coverage-tracker.ts';
 import { takeDataDir } from './data-dir.ts';
 import { Flusher } from './flusher.ts';
 import { explainFailure, superviseHelper } from './helper.ts';
-import { describeHost, hostAddresses } from './host.ts';
+import { describeHost } from './host.ts';
+import { HostNetworks } from './host-networks.ts';
 import { Inventory } from './inventory.ts';
 import { JsonlOutput } from './jsonl-output.ts';
 import { Ledger } from './ledger.ts';
@@ -72,9 +73,10 @@ function assemble({ options, env, log, version, stdout }: RunContext, location: 
     retainMs: RETAIN_PROCESSES_MS,
   });
   const attributor = new Attributor(namer);
-  const table = new FlowTable({ hostId: host.hostId, bucketMs: options.bucketMs });
+  const networks = new HostNetworks({ ...options, procRoot: '/proc', sysRoot: '/sys' });
+  const table = new FlowTable({ hostId: host.hostId, bucketMs: options.bucketMs, networks });
   const inventory = new Inventory({
-    addresses: hostAddresses,
+    addresses: networks,
     listening: () => attributor.listeners.listening(),
     netnsName: (netns) => table.netnsName(netns),
     refreshMs: REFRESH_INVENTORY_MS,

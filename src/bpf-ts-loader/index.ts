@@ -1,4 +1,5 @@
 /** All that a user of the helper needs: start here. */
+export { formatAddress } from './address.ts';
 export type { BackoffOptions } from './backoff.ts';
 export type { Clock } from './clock.ts';
 export { FrameDecoder } from './decoder.ts';

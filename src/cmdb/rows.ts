@@ -50,6 +50,8 @@ export function addressColumns({ addresses }: FlushBatch): Columns {
     addresses.map((a) => inet(a.address)),
     addresses.map((a) => storableText(a.netns)),
     addresses.map((a) => a.hostLocal),
+    addresses.map((a) => a.firstSeen.toISOString()),
+    addresses.map((a) => a.lastSeen.toISOString()),
   ];
 }
 

@@ -195,7 +195,7 @@ async function upsertInventory(client: pg.Client, batch: FlushBatch): Promise<vo
   ) => {
     if (columns[0]?.length) await client.query(sql, [...first, ...columns]);
   };
-  await upsert(UPSERT_HOST_ADDRESSES, [hostId, at], rows.addressColumns(batch));
+  await upsert(UPSERT_HOST_ADDRESSES, [hostId], rows.addressColumns(batch));
   await upsert(UPSERT_CONTAINERS, [hostId, at], rows.containerColumns(batch));
   await upsert(UPSERT_PROCESSES, [hostId, at], rows.processColumns(batch));
   await upsert(UPSERT_PASSIVE_NODES, [hostId], rows.passiveNodeColumns(batch));

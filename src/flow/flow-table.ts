@@ -3,7 +3,7 @@ import type { Bucket } from './bucket.ts';
 import { Flow, type FlowIdentity } from './flow.ts';
 import { type Edge, edgeIdOf, hashId } from './ids.ts';
 import type { FlowRecord, Side } from './records.ts';
-import { netnsLabel, scopeOf } from './scope.ts';
+import { isHostLocal, netnsLabel, scopeOf } from './scope.ts';
 
 export interface FlowTableOptions {
   readonly hostId: string;
@@ -11,7 +11,18 @@ export interface FlowTableOptions {
   readonly bucketMs: number;
   /** The most flows held at once; further ones are counted as lost. */
   readonly maxFlows?: number;
+  /** Which addresses mean something on this host only; by default loopback and link-local ones. */
+  readonly networks?: HostLocality;
 }
+
+/** Knows the addresses of this host and its local networks. */
+export interface HostLocality {
+  isLocal(address: string): boolean;
+  /** A flow has this local address: it may be new here. */
+  noteLocal(endpoints: FlowEndpoints, atMs: number): void;
+}
+
+const NO_NETWORKS: HostLocality = { isLocal: isHostLocal, noteLocal: () => undefined };
 
 /** Flows handed out to be written; given back with {@link FlowTable.failed} if that fails. */
 export interface TakenFlows {
@@ -42,7 +53,7 @@ export class FlowTable {
   #unknownDirection = 0n;
 
   constructor(options: FlowTableOptions) {
-    this.#options = { maxFlows: DEFAULT_MAX_FLOWS, ...options };
+    this.#options = { maxFlows: DEFAULT_MAX_FLOWS, networks: NO_NETWORKS, ...options };
   }
 
   get size(): number {
@@ -162,6 +173,8 @@ export class FlowTable {
   #flowOf(endpoints: FlowEndpoints, processId: string, atMs: number): Flow | null {
     const { direction } = endpoints;
     if (direction === 'unknown') return null;
+    // First, since what it learns may decide the scope.
+    this.#options.networks.noteLocal(endpoints, atMs);
     const edge = this.#edgeOf(endpoints, direction);
     const key = keyOf(edge, direction, processId);
     const known = this.#flows.get(key);
@@ -181,12 +194,17 @@ export class FlowTable {
   }
 
   #edgeOf({ local, peer, netns, servicePort }: FlowEndpoints, side: Side): Edge {
-    return {
-      scope: scopeOf(this.#options.hostId, this.netnsName(netns), local, peer),
-      activeAddress: side === 'active' ? local : peer,
-      passiveAddress: side === 'active' ? peer : local,
-      passivePort: servicePort,
-    };
+    const { hostId, networks } = this.#options;
+    const activeAddress = side === 'active' ? local : peer;
+    const passiveAddress = side === 'active' ? peer : local;
+    const scope = scopeOf({
+      hostId,
+      netns: this.netnsName(netns),
+      activeAddress,
+      passiveAddress,
+      isLocal: (address) => networks.isLocal(address),
+    });
+    return { scope, activeAddress, passiveAddress, passivePort: servicePort };
   }
 }
 

@@ -27,13 +27,17 @@ export interface HostRecord {
   readonly kernelRelease: string;
 }
 
+/** An unbroken time in which this host was seen to own an address. */
 export interface HostAddressRecord {
   /** Textual IP address without prefix length. */
   readonly address: string;
   /** Network namespace the address lives in: `''` is the host's own, else `net:INUM`. */
   readonly netns: string;
-  /** Not routable beyond this host: loopback or link-local. */
+  /** Means nothing beyond this host: loopback, link-local, or of a bridge network. */
   readonly hostLocal: boolean;
+  /** Start of the ownership as this agent saw it: with the fields above it identifies the row. */
+  readonly firstSeen: Date;
+  readonly lastSeen: Date;
 }
 
 /** A listening endpoint: a passive node of the paper. */
@@ -78,7 +82,7 @@ export interface FlowRecord {
   readonly edgeId: string;
   readonly side: Side;
   readonly processId: string;
-  /** '' or, where an address is host-local, what confines it: host id and network namespace. */
+  /** '' or, where an address is host-local, what confines it (`scopeOf`). */
   readonly scope: string;
   readonly activeAddress: string;
   readonly passiveAddress: string;

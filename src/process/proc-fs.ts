@@ -52,6 +52,30 @@ export class ProcFs {
     return typeof result === 'string' ? '' : result.text;
   }
 
+  /** Inode number of a process's network namespace, null when it can't be read. */
+  netns(pid: number | 'self'): number | null {
+    try {
+      const [, inode] = /^net:\[(\d+)\]$/.exec(readlinkSync(`${this.#root}/${pid}/ns/net`)) ?? [];
+      return inode === undefined ? null : Number(inode);
+    } catch (error) {
+      this.#failure(error);
+      return null;
+    }
+  }
+
+  /**
+   * All of a file of a process's network namespace, such as `if_inet6`; null when it can't be read
+   * (without IPv6 there is none).
+   */
+  netFile(pid: number, name: string): string | null {
+    try {
+      return readFileSync(`${this.#root}/${pid}/net/${name}`, 'utf8');
+    } catch (error) {
+      this.#failure(error);
+      return null;
+    }
+  }
+
   /** Contents of /proc/PID/cgroup; of this process' own with `self`. */
   cgroup(pid: number | 'self'): string | null {
     const result = this.read(`${pid}/cgroup`);

@@ -1,6 +1,7 @@
 import type { ClientBase } from 'pg';
 import { groupBy } from './group-by.ts';
 import { type Half, loadAllHalves, loadHalves } from './halves.ts';
+import { endScope } from './node-ref.ts';
 import { isFailing, type Link, pairHalves } from './pairing.ts';
 import type { TimeRange } from './range.ts';
 import { EndResolver, type UnseenEnd } from './resolver.ts';
@@ -59,9 +60,10 @@ function unseenEnds(halves: readonly Half[]): UnseenEnd[] {
 }
 
 function activeEnd(half: Half): UnseenEnd {
-  return { address: half.activeAddress, port: null, scope: half.scope };
+  return { address: half.activeAddress, port: null, scope: endScope(half.scope, 'active') };
 }
 
 function passiveEnd(half: Half): UnseenEnd {
-  return { address: half.passiveAddress, port: half.passivePort, scope: half.scope };
+  const scope = endScope(half.scope, 'passive');
+  return { address: half.passiveAddress, port: half.passivePort, scope };
 }

@@ -17,7 +17,7 @@ WHERE side = 'P' AND (host_id, process_id) IN (SELECT h, p FROM unnest($2::uuid[
   AND last_seen > $1
 UNION
 SELECT edge_id::text FROM flows
-WHERE side = 'A' AND scope = ''
+WHERE side = 'A'
   AND (passive_address, passive_port) IN (SELECT a, p FROM unnest($4::inet[], $5::int[]) AS u(a, p))
   AND last_seen > $1
 UNION
@@ -27,7 +27,7 @@ WHERE side = 'A' AND scope <> ''
   AND last_seen > $1
 UNION
 SELECT edge_id::text FROM flows
-WHERE scope = '' AND passive_address = ANY($8::inet[]) AND last_seen > $1
+WHERE passive_address = ANY($8::inet[]) AND last_seen > $1
 UNION
 SELECT edge_id::text FROM flows
 WHERE scope <> '' AND (host_id, passive_address) IN (SELECT h, a FROM unnest($9::uuid[], $10::inet[]) AS u(h, a))
@@ -43,7 +43,7 @@ WHERE side = 'A' AND (host_id, process_id) IN (SELECT h, p FROM unnest($2::uuid[
   AND last_seen > $1
 UNION
 SELECT edge_id::text FROM flows
-WHERE scope = '' AND active_address = ANY($4::inet[]) AND last_seen > $1
+WHERE active_address = ANY($4::inet[]) AND last_seen > $1
 UNION
 SELECT edge_id::text FROM flows
 WHERE scope <> '' AND (host_id, active_address) IN (SELECT h, a FROM unnest($5::uuid[], $6::inet[]) AS u(h, a))
@@ -54,7 +54,7 @@ WHERE scope <> '' AND (host_id, active_address) IN (SELECT h, a FROM unnest($5::
  * when it is a wildcard, so that a peer's half can be found by the address it connected to.
  */
 export const ENDPOINTS_OF_PROCESSES = `
-SELECT l.host_id, host(l.address) AS address, l.port, host(a.address) AS host_address, a.host_local
+SELECT DISTINCT l.host_id, host(l.address) AS address, l.port, host(a.address) AS host_address, a.host_local
 FROM passive_nodes l
 LEFT JOIN host_addresses a ON a.host_id = l.host_id AND a.netns = l.netns
   AND (a.address = l.address OR host(l.address) IN ('0.0.0.0', '::'))

@@ -18,7 +18,7 @@ export interface AddressRef {
   readonly id: string;
   readonly hostId: string | null;
   readonly address: string;
-  /** As in `flows.scope`: '' or what confines the address. */
+  /** '' or what confines the address (`endScope`). */
   readonly scope: string;
 }
 
@@ -26,6 +26,16 @@ export interface AddressRef {
 export interface Scope {
   readonly hostId: string;
   readonly netns: string;
+}
+
+/**
+ * What confines one end of an edge: of a scope `HOST>` only the active address is local, of `HOST<`
+ * only the passive one; the other address means the same everywhere.
+ */
+export function endScope(scope: string, end: 'active' | 'passive'): string {
+  const mark = scope.at(-1);
+  if (mark !== '>' && mark !== '<') return scope;
+  return (mark === '>') === (end === 'active') ? scope.slice(0, -1) : '';
 }
 
 /** Reads `HOSTID` or `HOSTID/NETNS`; null for '' (not confined). */

@@ -1,7 +1,7 @@
 import type { FoundBy } from '../flow/records.ts';
 import type { GraphEdge } from './graph.ts';
 import type { Half, Totals } from './halves.ts';
-import { attributedRef, type NodeRef } from './node-ref.ts';
+import { attributedRef, endScope, type NodeRef } from './node-ref.ts';
 
 /** An edge between two nodes, before it is cast into the graph's form. */
 export interface Link extends Totals {
@@ -125,8 +125,11 @@ function link(active: End, passive: End, totals: Totals, evidence: End | null = 
 }
 
 function toEnd(half: Half): End {
-  const address = half.side === 'A' ? half.activeAddress : half.passiveAddress;
-  return { ref: attributedRef(half.hostId, half.processId, address, half.scope), half };
+  const [address, scope] =
+    half.side === 'A'
+      ? [half.activeAddress, endScope(half.scope, 'active')]
+      : [half.passiveAddress, endScope(half.scope, 'passive')];
+  return { ref: attributedRef(half.hostId, half.processId, address, scope), half };
 }
 
 function unseen(ref: NodeRef): End {

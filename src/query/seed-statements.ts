@@ -30,17 +30,17 @@ export const HOSTS_BY_NAME = `
 SELECT host_id FROM hosts
 WHERE name = $1 OR split_part(name, '.', 1) = $1 OR host_id::text = lower($1)`;
 
-/** Edges that a host saw, or that use its routable addresses. $1 host ids, $2 `last_seen` after. */
+/** Edges that a host saw. $1 host ids, $2 `last_seen` after. */
 export const EDGES_OF_HOSTS = `
 SELECT edge_id::text FROM flows WHERE host_id = ANY($1::uuid[]) AND last_seen > $2`;
 
-/** $1 addresses, $2 `last_seen` after. */
+/** Edges that use routable addresses. $1 addresses, $2 `last_seen` after. */
 export const EDGES_OF_ADDRESSES = `
 SELECT edge_id::text FROM flows
-WHERE scope = '' AND passive_address = ANY($1::inet[]) AND last_seen > $2
+WHERE passive_address = ANY($1::inet[]) AND last_seen > $2
 UNION
 SELECT edge_id::text FROM flows
-WHERE scope = '' AND active_address = ANY($1::inet[]) AND last_seen > $2`;
+WHERE active_address = ANY($1::inet[]) AND last_seen > $2`;
 
 export const ROUTABLE_ADDRESSES_OF_HOSTS = `
 SELECT DISTINCT host(address) AS address FROM host_addresses

@@ -69,12 +69,21 @@ export class WorldHost {
       address,
       netns: '',
       hostLocal: local.includes(address),
+      firstSeen: at(-120),
+      lastSeen: at(120),
     }));
     this.process('', { processId: '0', uid: -1, pgid: 0 });
   }
 
-  address(address: string, netns: string, hostLocal: boolean): this {
-    this.#addresses.push({ address, netns, hostLocal });
+  /** Owned from one time to another, in minutes after noon. */
+  address(address: string, netns: string, hostLocal: boolean, from = -120, to = 120): this {
+    this.#addresses.push({
+      address,
+      netns,
+      hostLocal,
+      firstSeen: at(from),
+      lastSeen: at(to),
+    });
     return this;
   }
 

@@ -191,6 +191,8 @@ describe('CmdbWriter', () => {
           address,
           netns: '',
           hostLocal: true,
+          firstSeen: NOON,
+          lastSeen: NOON,
         })),
         containers: [
           { containerId: 'c', runtime: 'a' },

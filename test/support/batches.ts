@@ -106,7 +106,9 @@ export function batch(changes: Partial<FlushBatch> = {}, hostNumber = 1): FlushB
     },
     epoch: 1_772_366_400_000,
     at: NOON,
-    addresses: [{ address: '10.0.0.1', netns: '', hostLocal: false }],
+    addresses: [
+      { address: '10.0.0.1', netns: '', hostLocal: false, firstSeen: NOON, lastSeen: NOON },
+    ],
     containers: [{ containerId: 'c1', runtime: 'docker' }],
     processes: [processRecord()],
     passiveNodes: [passiveNode()],

@@ -46,7 +46,7 @@ function world({ keeps = true } = {}) {
   table.setHomeNetns(1);
   const coverage = new CoverageTracker();
   const inventory = new Inventory({
-    addresses: () => [],
+    addresses: { records: () => [], settled: () => undefined },
     listening: () => [],
     netnsName: (netns) => table.netnsName(netns),
     refreshMs: 60_000,

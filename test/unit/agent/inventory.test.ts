@@ -9,14 +9,20 @@ const REFRESH_MS = 60_000;
 
 function inventory() {
   const addresses: HostAddressRecord[] = [];
+  const settled: HostAddressRecord[] = [];
   const listening: Listener[] = [];
   const made = new Inventory({
-    addresses: () => [...addresses],
+    addresses: { records: () => [...addresses], settled: (records) => settled.push(...records) },
     listening: () => listening,
     netnsName: (netns) => (netns === 1 ? '' : `net:${netns}`),
     refreshMs: REFRESH_MS,
   });
-  return { inventory: made, addresses, listening };
+  return { inventory: made, addresses, settled, listening };
+}
+
+function owned(address: string, lastSeenMs = 0): HostAddressRecord {
+  const [firstSeen, lastSeen] = [new Date(0), new Date(lastSeenMs)];
+  return { address, netns: '', hostLocal: false, firstSeen, lastSeen };
 }
 
 function listener(port: number, ...owners: ReturnType<typeof named>[]): Listener {
@@ -72,7 +78,7 @@ describe('the inventory', () => {
 
   it('hands over everything to a CMDB that was replaced, quiet processes too', () => {
     const { inventory: it, addresses } = inventory();
-    addresses.push({ address: '10.0.0.1', netns: '', hostLocal: false });
+    addresses.push(owned('10.0.0.1'));
     it.note(named('7', 100, 'c'));
     it.note(named('8'));
     const first = it.take(0);
@@ -83,7 +89,7 @@ describe('the inventory', () => {
 
   it('writes addresses and listeners when they change, and now and then', () => {
     const { inventory: it, addresses, listening } = inventory();
-    addresses.push({ address: '10.0.0.1', netns: '', hostLocal: false });
+    addresses.push(owned('10.0.0.1'));
     assert.equal(it.take(0).addresses.length, 1);
     assert.equal(it.take(1_000).addresses.length, 0);
     listening.push(listener(80, named('7'), named('7', 101), named('8')));
@@ -99,6 +105,20 @@ describe('the inventory', () => {
     assert.equal(processes.length, 2);
     assert.equal(it.take(3_000).passiveNodes.length, 0);
     assert.equal(it.take(2_000 + REFRESH_MS).passiveNodes.length, 2);
+  });
+
+  it('writes addresses no earlier for having seen them again, and settles what was written', () => {
+    const { inventory: it, addresses, settled } = inventory();
+    addresses.push(owned('10.0.0.1'));
+    it.failed(it.take(0));
+    assert.deepEqual(settled, []);
+    const { addresses: written } = it.take(1_000);
+    it.written();
+    assert.deepEqual([settled, written], [[owned('10.0.0.1')], [owned('10.0.0.1')]]);
+    addresses.splice(0, 1, owned('10.0.0.1', 2_000));
+    assert.deepEqual(it.take(2_000).addresses, []);
+    addresses.push(owned('10.0.0.2', 2_000));
+    assert.equal(it.take(3_000).addresses.length, 2);
   });
 
   it('names nobody for a listener without owner', () => {

@@ -20,7 +20,7 @@ function world(maxWaitingBuckets = 1_000) {
   const coverage = new CoverageTracker();
   coverage.begin({ mode: 'stream', attach: 'tracepoint', note: '' }, START_MS);
   const inventory = new Inventory({
-    addresses: () => [{ address: '10.0.0.1', netns: '', hostLocal: false }],
+    addresses: { records: () => sampleBatch().addresses.slice(), settled: () => undefined },
     listening: () => [],
     netnsName: (netns) => table.netnsName(netns),
     refreshMs: 1e9,

@@ -45,6 +45,8 @@ describe('options', () => {
       flushIntervalMs: 10_000,
       bucketMs: 300_000,
       netns: 'all',
+      hostLocal: [],
+      fleet: [],
       hostId: undefined,
       hostName: undefined,
       output: 'none',

@@ -70,7 +70,7 @@ describe('the spool', () => {
     spool.put(batch({ epoch: 5 }));
     const damaged: [string, Buffer][] = [
       ['1-1.batch', Buffer.from('')],
-      ['2-1.batch', serialize({ format: 1, batch: batch() }).subarray(0, 100)],
+      ['2-1.batch', serialize({ format: 2, batch: batch() }).subarray(0, 100)],
       ['3-1.batch', serialize(42)],
       ['4-1.batch', serialize({ format: 99, batch: batch() })],
     ];

@@ -99,7 +99,7 @@ async function trace(
   const table = new FlowTable({ hostId: HOST, bucketMs: 3_600_000 });
   const coverage = new CoverageTracker();
   const inventory = new Inventory({
-    addresses: () => [],
+    addresses: { records: () => [], settled: () => undefined },
     listening: () => [],
     netnsName: (netns) => table.netnsName(netns),
     refreshMs: 60_000,

@@ -42,7 +42,9 @@ describe('rows of a flush', () => {
   });
 
   it('drops IPv6 zones, which inet does not know', () => {
-    const addresses = [{ address: 'fe80::1%eth0', netns: '', hostLocal: true }];
+    const addresses = [
+      { address: 'fe80::1%eth0', netns: '', hostLocal: true, firstSeen: NOON, lastSeen: NOON },
+    ];
     assert.deepEqual(rows.addressColumns(batch({ addresses }))[0], ['fe80::1']);
     const [row] = rows.flowRows(hostId(1), [flow({ activeAddress: 'fe80::2%3' })]);
     assert.equal(row?.[6], 'fe80::2');

@@ -31,9 +31,19 @@ describe('scope', () => {
   });
 
   it('is empty for addresses that mean the same everywhere, else host and namespace', () => {
-    assert.equal(scopeOf('h', 'net:8', '10.0.0.1', '10.0.0.2'), '');
-    assert.equal(scopeOf('h', '', '127.0.0.1', '10.0.0.2'), 'h');
-    assert.equal(scopeOf('h', 'net:8', '10.0.0.1', '::1'), 'h/net:8');
+    const scope = (netns: string, activeAddress: string, passiveAddress: string) =>
+      scopeOf({ hostId: 'h', netns, activeAddress, passiveAddress, isLocal });
+    const isLocal = (address: string) => isHostLocal(address) || address.startsWith('172.17.');
+    assert.equal(scope('net:8', '10.0.0.1', '10.0.0.2'), '');
+    assert.equal(scope('', '127.0.0.1', '127.0.0.2'), 'h');
+    assert.equal(scope('net:8', '::1', '::1'), 'h/net:8');
+    // Between namespaces of one host: both ends say the same.
+    assert.equal(scope('net:8', '172.17.0.2', '172.17.0.3'), 'h');
+    assert.equal(scope('', '172.17.0.2', '172.17.0.1'), 'h');
+    assert.equal(scope('net:8', 'fe80::1', 'fe80::2'), 'h');
+    // Outwards, and in by a published port.
+    assert.equal(scope('net:8', '172.17.0.2', '10.0.0.2'), 'h>');
+    assert.equal(scope('net:8', '10.0.0.2', '172.17.0.2'), 'h<');
   });
 });
 
