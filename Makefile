@@ -25,8 +25,8 @@ CHECK_NODE = const [major, minor] = process.versions.node.split(".").map(Number)
 .DELETE_ON_ERROR:
 # The parts run in order; each knows best how to use both cores.
 .NOTPARALLEL:
-.PHONY: run test build check fmt test-unit test-db test-kernel test-e2e test-truth test-kernels fuzz \
-	clean install setup-build setup-check setup-test setup-fuzz setup-kernels node-version \
+.PHONY: run test build check fmt test-unit test-db test-kernel test-e2e test-truth test-fleet test-kernels \
+	fuzz clean install setup-build setup-check setup-test setup-fuzz setup-kernels node-version \
 	typescript native test-support
 
 # With a terminal, the shell's job control makes Ctrl-C reach the program but not make, which would
@@ -53,6 +53,9 @@ test-e2e: setup-test build test-support
 
 test-truth: setup-test build test-support
 	$(NODE) dist/test/run.js truth
+
+test-fleet: setup-test build test-support
+	$(NODE) dist/test/run.js fleet
 
 test-kernels: setup-kernels build test-support
 	$(NODE) dist/test/run.js kernels

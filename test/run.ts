@@ -28,6 +28,7 @@ const SUITES: Readonly<Record<string, Suite>> = {
   e2e: { concurrency: 1, timeoutMs: 420_000 },
   // What ttracerd stores, against what programs know of their own connections.
   truth: { concurrency: 1, timeoutMs: 300_000 },
+  fleet: { concurrency: 1, timeoutMs: 300_000 },
   // Boots several kernels in QEMU.
   kernels: { concurrency: 1, timeoutMs: 1_800_000 },
 };

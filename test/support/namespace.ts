@@ -1,3 +1,4 @@
+import { existsSync } from 'node:fs';
 import { run, runOk } from './run.ts';
 
 /** An address within {@link Namespace.addSilentPeer}'s link that nobody has. */
@@ -5,6 +6,8 @@ export const SILENT_ADDRESS = '10.231.77.9';
 export const SILENT_ADDRESS_IPV6 = 'fd77:231::9';
 
 let made = 0;
+
+const NAME = /^tt-test-(\d+)-\d+/;
 
 /** A network namespace of a test, with loopback up and nothing else. */
 export class Namespace {
@@ -47,7 +50,25 @@ export class Namespace {
     }
   }
 
+  /** Deletes it, and ends what still runs in it: nobody but its test starts anything there. */
   async delete(): Promise<void> {
-    await run('ip', ['netns', 'delete', this.name]);
+    await deleteNamespace(this.name);
   }
+
+  /** Deletes what test processes left that were killed. */
+  static async removeStale(): Promise<void> {
+    const list = await runOk('ip', ['netns', 'list']);
+    for (const line of list.split('\n')) {
+      const [name = '', pid] = NAME.exec(line) ?? [];
+      if (pid !== undefined && !existsSync(`/proc/${pid}`)) await deleteNamespace(name);
+    }
+  }
+}
+
+async function deleteNamespace(name: string): Promise<void> {
+  const { stdout } = await run('ip', ['netns', 'pids', name]);
+  for (const pid of stdout.split('\n').filter((line) => /^\d+$/.test(line.trim()))) {
+    await run('kill', ['-KILL', pid.trim()]);
+  }
+  await run('ip', ['netns', 'delete', name]);
 }

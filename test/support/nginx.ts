@@ -22,18 +22,24 @@ export async function freePort(host = '127.0.0.1'): Promise<number> {
 export interface NginxOptions {
   /** Values of `listen`. */
   readonly listen: readonly string[];
+  /** `ADDRESS:PORT` of the server that is to answer, over a connection for each request. */
+  readonly proxyTo?: string;
   /** Command that runs it: `['ip', 'netns', 'exec', NAME]`. */
   readonly wrapper?: readonly string[];
 }
 
-/** A web server: a master as root, two workers as www-data; answers every path with `hello`. */
+/**
+ * A web server: a master as root, two workers as www-data; answers every path with `hello`, or has
+ * another server answer.
+ */
 export interface Nginx {
   readonly masterPid: number;
   readonly workerPids: readonly number[];
   stop(): Promise<void>;
 }
 
-function configuration(prefix: string, listen: readonly string[]): string {
+function configuration(prefix: string, { listen, proxyTo }: NginxOptions): string {
+  const answer = proxyTo === undefined ? 'return 200 "hello\\n"' : `proxy_pass http://${proxyTo}`;
   const temporary = ['client_body', 'proxy', 'fastcgi', 'uwsgi', 'scgi'];
   return `
 daemon off;
@@ -50,18 +56,19 @@ http {
   keepalive_timeout 600s;
   server {
     ${listen.map((value) => `listen ${value};`).join('\n    ')}
-    location / { return 200 "hello\\n"; }
+    location / { ${answer}; proxy_http_version 1.1; proxy_set_header Connection close; }
   }
 }
 `;
 }
 
 /** Starts nginx with a configuration of its own and waits until its workers run. */
-export async function startNginx({ listen, wrapper = [] }: NginxOptions): Promise<Nginx> {
+export async function startNginx(options: NginxOptions): Promise<Nginx> {
+  const { wrapper = [] } = options;
   const prefix = await temporaryDirectory();
   await mkdir(join(prefix, 'tmp'));
   const file = join(prefix, 'nginx.conf');
-  await writeFile(file, configuration(prefix, listen));
+  await writeFile(file, configuration(prefix, options));
   const argv = [
     ...wrapper,
     ...ENDS_WITH_US,
