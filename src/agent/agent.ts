@@ -3,7 +3,8 @@ import type { HelperSupervisor } from '../bpf-ts-loader/index.ts';
 import { ExitCode, UserError } from '../common/exit-codes.ts';
 import type { ReportedEvent } from '../events/event.ts';
 import type { ProcessNamer } from '../process/namer.ts';
-import type { Sink, WriteOutcome } from './cmdb-sink.ts';
+import { Backoff } from './backoff.ts';
+import type { Outage, Sink, WriteOutcome } from './cmdb-sink.ts';
 import type { Watching } from './coverage-tracker.ts';
 import type { Flusher } from './flusher.ts';
 import type { JsonlOutput } from './jsonl-output.ts';
@@ -14,8 +15,8 @@ import { within } from './within.ts';
 export interface AgentParts {
   readonly supervisor: Pick<HelperSupervisor, 'request' | 'stop'>;
   readonly namer: Pick<ProcessNamer, 'sweep'>;
-  readonly flusher: Pick<Flusher, 'isBusy' | 'flush' | 'last'>;
-  readonly sink: Pick<Sink, 'stop'>;
+  readonly flusher: Pick<Flusher, 'flush' | 'hold' | 'keep' | 'last'>;
+  readonly sink: Pick<Sink, 'stop' | 'outage'>;
   readonly output: Pick<JsonlOutput, 'flush'> | null;
   readonly log: pino.Logger;
 }
@@ -25,6 +26,8 @@ export interface AgentSettings extends Intervals {
   readonly once: boolean;
   /** Milliseconds from any start, never set back. */
   readonly monotonicMs?: () => number;
+  /** 0 to 1, for the time between attempts while the CMDB is away. */
+  readonly random?: () => number;
 }
 
 const REPORT_TIMEOUT_MS = 10_000;
@@ -40,7 +43,12 @@ export class Agent implements TracerListener {
   readonly #schedule: Schedule;
   readonly #once: boolean;
   readonly #monotonicMs: () => number;
+  readonly #backoff: Backoff;
   #timer: NodeJS.Timeout | undefined;
+  /** Runs while the CMDB is away: until then nothing is written. */
+  #retryTimer: NodeJS.Timeout | undefined;
+  /** A flush is under way, or what became of it not taken note of yet. */
+  #isWriting = false;
   #isStopping = false;
   #watching: Watching | null = null;
   /** The request under way; one of a helper that is gone no longer counts. */
@@ -57,6 +65,7 @@ export class Agent implements TracerListener {
     this.#once = settings.once;
     this.#monotonicMs = settings.monotonicMs ?? (() => performance.now());
     this.#schedule = new Schedule(settings, this.#monotonicMs());
+    this.#backoff = new Backoff(settings.random);
   }
 
   get watchingNow(): Watching | null {
@@ -65,6 +74,10 @@ export class Agent implements TracerListener {
 
   get lastReport(): ReportedEvent | null {
     return this.#lastReport;
+  }
+
+  get outage(): Outage | null {
+    return this.#parts.sink.outage;
   }
 
   /** When the CMDB last took a flush, milliseconds since 1970. */
@@ -163,10 +176,15 @@ export class Agent implements TracerListener {
   // ---- writing ----
 
   #flush(): void {
-    if (this.#parts.flusher.isBusy) {
+    if (this.#isWriting) {
       this.#flushDue = true; // with the next report
       return;
     }
+    if (this.#retryTimer !== undefined) {
+      this.#parts.flusher.hold();
+      return;
+    }
+    this.#isWriting = true;
     this.#parts.flusher.flush().then(
       (outcome) => this.#flushed(outcome),
       (error: unknown) => this.#fail(error),
@@ -174,19 +192,35 @@ export class Agent implements TracerListener {
   }
 
   #flushed(outcome: WriteOutcome): void {
+    this.#isWriting = false;
     switch (outcome) {
       case 'written':
+        this.#backoff.succeeded();
         this.#lastWriteMs = Date.now();
         this.#tellReady();
         break;
+      case 'replaced':
       case 'lost-all':
         this.#flushDue = true;
         break;
       case 'rejected':
-      case 'unavailable':
         if (this.#once) this.#fail(onceFailed());
         break;
+      case 'unavailable':
+      case 'maybe-written':
+        if (this.#once) this.#fail(onceFailed());
+        else this.#retryLater();
+        break;
     }
+  }
+
+  #retryLater(): void {
+    if (this.#isStopping) return;
+    const delayMs = this.#backoff.failed(this.#schedule.flushIntervalMs);
+    this.#retryTimer = setTimeout(() => {
+      this.#retryTimer = undefined;
+      this.#flush();
+    }, delayMs);
   }
 
   #tellReady(): void {
@@ -216,13 +250,15 @@ export class Agent implements TracerListener {
     const deadlineMs = this.#monotonicMs() + STOP_MS;
     this.#isStopping = true;
     clearTimeout(this.#timer);
+    clearTimeout(this.#retryTimer);
     if (this.#watching !== null && !this.#once) await this.#lastRequest(this.#watching);
     const helperGone = this.#tolerated(supervisor.stop());
     // What the tracer failed of is told by whoever started it.
     const read = tracing.catch(() => undefined);
     await within(LAST_FRAMES_MS, Promise.all([helperGone, read]));
     output?.flush();
-    if (this.#fatal === null && !this.#once) await flusher.last(LAST_WRITE_MS);
+    if (this.#fatal !== null) flusher.keep();
+    else if (!this.#once) await flusher.last(LAST_WRITE_MS);
     const allGone = Promise.all([helperGone, this.#tolerated(sink.stop())]);
     await within(deadlineMs - this.#monotonicMs(), allGone);
   }

@@ -1,19 +1,37 @@
 import type pino from 'pino';
 import type { EmbeddedServer } from '../cmdb/embedded/server.ts';
 import { startEmbedded } from '../cmdb/embedded/server.ts';
-import { CmdbRejected, CmdbUnavailable } from '../cmdb/errors.ts';
+import { CmdbRejected, CmdbUnavailable, type OutageKind } from '../cmdb/errors.ts';
 import type { CmdbLocation } from '../cmdb/location.ts';
 import { CmdbWriter } from '../cmdb/writer.ts';
 import type { FlushBatch } from '../flow/records.ts';
 
 /**
- * What became of a batch. `unavailable`: keep it and try again; `lost-all`: the CMDB lacks what it
- * was given before, so hand over everything; `rejected`: it will never be accepted.
+ * What became of a batch. `replaced`: written, but the CMDB lacks what it was given before, so hand
+ * over everything; `lost-all`: the same, and not written; `unavailable`: keep it and try again;
+ * `maybe-written`: the same, the answer to the commit was lost; `rejected`: it will never be accepted.
  */
-export type WriteOutcome = 'written' | 'unavailable' | 'lost-all' | 'rejected';
+export type WriteOutcome =
+  | 'written'
+  | 'replaced'
+  | 'unavailable'
+  | 'maybe-written'
+  | 'lost-all'
+  | 'rejected';
+
+/** The time in which the CMDB takes nothing. */
+export interface Outage {
+  readonly kind: OutageKind;
+  /** One line about the latest attempt. */
+  readonly reason: string;
+  /** On the monotonic clock (`performance.now`). */
+  readonly sinceMs: number;
+}
 
 /** Where flushes go. Only errors that no retry can mend are thrown (UserError). */
 export interface Sink {
+  /** null while the CMDB takes what it is given, as far as is known. */
+  readonly outage: Outage | null;
   /** Tries to connect; false when the CMDB is away for now. */
   connect(): Promise<boolean>;
   write(batch: FlushBatch): Promise<WriteOutcome>;
@@ -22,6 +40,8 @@ export interface Sink {
 
 /** `--cmdb none`: nobody keeps what is traced. */
 class NoSink implements Sink {
+  readonly outage = null;
+
   async connect(): Promise<boolean> {
     return true;
   }
@@ -35,18 +55,28 @@ class NoSink implements Sink {
 
 const CLOSE_TIMEOUT_MS = 1_000;
 
-class CmdbSink implements Sink {
-  readonly #writer: CmdbWriter;
-  readonly #server: EmbeddedServer | null;
+/** Writes to a CMDB, and tells when it goes away and comes back. */
+export class CmdbSink implements Sink {
+  readonly #writer: Pick<CmdbWriter, 'connect' | 'write' | 'close'>;
+  readonly #server: Pick<EmbeddedServer, 'stop'> | null;
   readonly #log: pino.Logger;
   #hasWritten = false;
-  /** So that an outage is logged when it begins and when it ends, not at every flush. */
-  #isAway = false;
+  #outage: Outage | null = null;
+  /** Each kind of failure is logged once in an outage, however often it is met. */
+  readonly #told = new Set<OutageKind>();
 
-  constructor(writer: CmdbWriter, server: EmbeddedServer | null, log: pino.Logger) {
+  constructor(
+    writer: Pick<CmdbWriter, 'connect' | 'write' | 'close'>,
+    server: Pick<EmbeddedServer, 'stop'> | null,
+    log: pino.Logger,
+  ) {
     this.#writer = writer;
     this.#server = server;
     this.#log = log;
+  }
+
+  get outage(): Outage | null {
+    return this.#outage;
   }
 
   async connect(): Promise<boolean> {
@@ -54,7 +84,7 @@ class CmdbSink implements Sink {
       await this.#writer.connect();
       return true;
     } catch (error) {
-      this.#tellAway(error);
+      this.#away(error);
       return false;
     }
   }
@@ -62,19 +92,19 @@ class CmdbSink implements Sink {
   async write(batch: FlushBatch): Promise<WriteOutcome> {
     try {
       const stats = await this.#writer.write(batch);
-      if (this.#isAway) this.#log.info('the CMDB is back');
-      this.#isAway = false;
-      const lostAll = stats.hostIsNew && this.#hasWritten;
+      this.#back();
+      const isReplaced = stats.hostIsNew && this.#hasWritten;
       this.#hasWritten = true;
       this.#log.debug(stats, 'flushed');
-      return lostAll ? 'lost-all' : 'written';
+      return isReplaced ? 'replaced' : 'written';
     } catch (error) {
       if (error instanceof CmdbRejected) {
         this.#log.error({ err: error }, 'the CMDB refused a batch: it is lost');
         return 'rejected';
       }
-      this.#tellAway(error);
-      return error instanceof CmdbUnavailable && error.resendAll ? 'lost-all' : 'unavailable';
+      const { resendAll, maybeCommitted } = this.#away(error);
+      if (resendAll) return 'lost-all';
+      return maybeCommitted ? 'maybe-written' : 'unavailable';
     }
   }
 
@@ -83,12 +113,24 @@ class CmdbSink implements Sink {
     await this.#server?.stop();
   }
 
+  #back(): void {
+    if (this.#outage === null) return;
+    const outageMs = Math.round(performance.now() - this.#outage.sinceMs);
+    this.#log.info({ outageMs }, 'the CMDB is back');
+    this.#outage = null;
+    this.#told.clear();
+  }
+
   /** @throws whatever no retry can mend */
-  #tellAway(error: unknown): void {
+  #away(error: unknown): CmdbUnavailable {
     if (!(error instanceof CmdbUnavailable)) throw error;
-    const level = this.#isAway ? 'debug' : 'warn';
-    this.#log[level]({ reason: error.message }, 'the CMDB is away: tracing goes on');
-    this.#isAway = true;
+    const { kind, message: reason } = error;
+    const sinceMs = this.#outage?.sinceMs ?? performance.now();
+    this.#outage = { kind, reason, sinceMs };
+    const level = this.#told.has(kind) ? 'debug' : 'warn';
+    this.#told.add(kind);
+    this.#log[level]({ kind, reason }, 'the CMDB is away: tracing goes on');
+    return error;
   }
 }
 

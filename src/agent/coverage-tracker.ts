@@ -7,7 +7,8 @@ export interface Watching {
   readonly note: string;
 }
 
-interface Interval extends Watching {
+interface Interval extends Omit<Watching, 'note'> {
+  note: string;
   readonly fromMs: number;
   toMs: number;
   lost: bigint;
@@ -21,6 +22,9 @@ interface Interval extends Watching {
  * as not watched.
  */
 const MAX_WAITING = 5_000;
+
+/** Reports are further apart, and clocks are corrected by less without a step. */
+const CLOCK_STEP_MS = 1_000;
 
 /** What is known to be lost, in one number. Vanished processes and refused namespaces are not. */
 export function lostOf(losses: Losses): bigint {
@@ -65,6 +69,10 @@ export class CoverageTracker {
     this.#lost += lost;
     this.#missedProbes += missed;
     if (this.#current === null || this.#watching === null) return lost;
+    if (atMs < this.#current.toMs - CLOCK_STEP_MS) {
+      // The clock was set back: what is watched from now on is another interval.
+      this.#current = this.#open(this.#watching, atMs, atMs, false);
+    }
     if (lost > 0n || missed > 0n) {
       const lossy = this.#standAlone(this.#current, this.#watching);
       // Also where the wall clock was set back: an interval without length would not be written.
@@ -97,6 +105,21 @@ export class CoverageTracker {
     const { mode, attach } = this.#watching ?? { mode: 'poll', attach: null };
     const gap = this.#open({ mode, attach, note }, fromMs, toMs, true);
     this.#grow(gap, gap.fromMs + 1);
+  }
+
+  /** So many flows that were traced will never be in the CMDB. */
+  lose(flows: bigint): void {
+    if (this.#current === null) return;
+    this.#current.lost += flows;
+    this.#current.dirty = true;
+  }
+
+  /** Adds to the note of the current interval, once. */
+  remark(text: string): void {
+    const current = this.#current;
+    if (current === null || current.note.includes(text)) return;
+    current.note = current.note === '' ? text : `${current.note}; ${text}`;
+    current.dirty = true;
   }
 
   /** Intervals that changed since they were last written; `failed` gives them back. */

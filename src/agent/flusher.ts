@@ -1,6 +1,8 @@
-import type { FlowTable } from '../flow/flow-table.ts';
+import type { FlowTable, OpenConnections } from '../flow/flow-table.ts';
+import type { FlushBatch } from '../flow/records.ts';
+import { partsOf } from './batch-parts.ts';
 import type { Sink, WriteOutcome } from './cmdb-sink.ts';
-import type { Ledger } from './ledger.ts';
+import type { Ledger, Progress } from './ledger.ts';
 import type { OpenConnectionsFile } from './open-connections.ts';
 import type { Spool } from './spool.ts';
 import { within } from './within.ts';
@@ -18,12 +20,24 @@ export interface FlusherParts {
   readonly remains: Remains | null;
 }
 
-/** Hands what changed to the CMDB, and to the disk what it did not take before the end. */
+/** While the CMDB can't be reached, spooling takes at most one part of so many of the time. */
+const PUT_SHARE = 100;
+
+interface Attempt extends Progress {
+  readonly outcome: WriteOutcome;
+}
+
+/**
+ * Hands what changed to the CMDB. What it may not have yet is put on disk before each attempt, so
+ * that nothing is lost or counted twice however the agent ends.
+ */
 export class Flusher {
   readonly #parts: FlusherParts;
   #flushing: Promise<WriteOutcome> | null = null;
   #isDrained = false;
   #isClosing = false;
+  #putAtMs = Number.NEGATIVE_INFINITY;
+  #putTookMs = 0;
 
   constructor(parts: FlusherParts) {
     this.#parts = parts;
@@ -45,6 +59,11 @@ export class Flusher {
     return this.#flushing;
   }
 
+  /** Between attempts while the CMDB is away: keeps what waits within its bound. */
+  hold(): void {
+    if (!this.isBusy && !this.#isClosing) this.#parts.ledger.bound();
+  }
+
   /** The last flush, at most `withinMs` long: what is not written by then is spooled. */
   async last(withinMs: number): Promise<void> {
     const startedMs = performance.now();
@@ -55,48 +74,99 @@ export class Flusher {
         withinMs,
         this.#flushing.catch(() => undefined),
       );
-    const { ledger, table, sink, remains } = this.#parts;
+    const { ledger, table, remains } = this.#parts;
     const open = table.openConnections();
     const batch = ledger.take(Date.now());
     if (batch.flows.length === 0 && batch.coverage.length === 0) return;
-    let outcome: WriteOutcome = 'unavailable';
-    if (!this.isBusy && (remains === null || remains.spool.isEmpty)) {
-      const leftMs = withinMs - (performance.now() - startedMs);
-      const written = sink.write(batch).catch(() => 'unavailable' as const);
-      outcome = (await within(leftMs, written)) ?? 'unavailable';
+    remains?.spool.put(batch, open);
+    const leftMs = withinMs - (performance.now() - startedMs);
+    const attempt = await this.#lastAttempt(batch, leftMs);
+    ledger.settle(batch, attempt.outcome, attempt);
+    if (attempt.outcome === 'replaced' || attempt.outcome === 'lost-all') {
+      remains?.spool.put(ledger.take(Date.now()), open);
+    } else if (isSettled(attempt.outcome)) {
+      this.#settled(open);
     }
-    ledger.settle(batch, outcome);
-    if (outcome === 'unavailable' || outcome === 'lost-all') {
-      remains?.spool.put(ledger.take(Date.now()));
-    }
-    remains?.openConnections.save(open);
+  }
+
+  /** Keeps what waits on disk without an attempt to write it. */
+  keep(): void {
+    this.#isClosing = true;
+    const { ledger, table, remains } = this.#parts;
+    const open = table.openConnections();
+    const batch = ledger.take(Date.now());
+    if (batch.flows.length > 0 || batch.coverage.length > 0) remains?.spool.put(batch, open);
+  }
+
+  async #lastAttempt(batch: FlushBatch, leftMs: number): Promise<Attempt> {
+    const given: Attempt = { outcome: 'maybe-written', writtenFlows: 0, rejectedFlows: 0 };
+    const { remains } = this.#parts;
+    if (this.isBusy || (remains !== null && !remains.spool.isEmpty)) return given;
+    return (
+      (await within(
+        leftMs,
+        this.#write(batch).catch(() => given),
+      )) ?? given
+    );
   }
 
   async #flush(): Promise<WriteOutcome> {
-    const { ledger, table, sink, remains } = this.#parts;
-    const isDrained = await this.#drain();
+    const { ledger, table, sink } = this.#parts;
+    const isReached = (await sink.connect()) && (await this.#drain());
     if (this.#isClosing) return 'unavailable';
-    if (!isDrained) {
-      ledger.settle(ledger.take(Date.now()), 'unavailable'); // bounds what waits
-      return 'unavailable';
-    }
     const open = table.openConnections();
     const batch = ledger.take(Date.now());
-    let outcome: WriteOutcome = 'unavailable';
+    // Before the write: if its answer is lost and the agent with it, this says what it counted.
+    if (batch.flows.length > 0 && (isReached || this.#mayPut())) this.#put(batch, open);
+    let attempt: Attempt = { outcome: 'unavailable', writtenFlows: 0, rejectedFlows: 0 };
     try {
-      outcome = await sink.write(batch);
+      if (isReached) attempt = await this.#write(batch);
     } finally {
-      ledger.settle(batch, outcome);
+      ledger.settle(batch, attempt.outcome, attempt);
     }
-    if (outcome === 'written' && !this.#isClosing) remains?.openConnections.save(open);
-    return outcome;
+    if (isSettled(attempt.outcome) && !this.#isClosing) this.#settled(open);
+    return attempt.outcome;
   }
 
-  /** @returns false when the CMDB is away */
+  #put(batch: FlushBatch, open: OpenConnections): void {
+    const startedMs = performance.now();
+    this.#parts.remains?.spool.put(batch, open);
+    this.#putAtMs = performance.now();
+    this.#putTookMs = this.#putAtMs - startedMs;
+  }
+
+  /** While nothing can be committed the disk is only for an agent that is killed: it may cost little. */
+  #mayPut(): boolean {
+    return performance.now() - this.#putAtMs >= PUT_SHARE * this.#putTookMs;
+  }
+
+  /** In transactions of limited size, as far as the CMDB takes them. */
+  async #write(batch: FlushBatch): Promise<Attempt> {
+    let [writtenFlows, rejectedFlows] = [0, 0];
+    for (const part of partsOf(batch)) {
+      const outcome = await this.#parts.sink.write(part);
+      if (outcome === 'rejected') rejectedFlows += Math.max(1, part.flows.length);
+      else if (outcome !== 'written') return { outcome, writtenFlows, rejectedFlows };
+      writtenFlows += part.flows.length;
+    }
+    return { outcome: rejectedFlows > 0 ? 'rejected' : 'written', writtenFlows, rejectedFlows };
+  }
+
+  /** The CMDB has all there was. The spool goes only once something else says what was open. */
+  #settled(open: OpenConnections): void {
+    const { remains } = this.#parts;
+    if (remains?.openConnections.save(open)) remains.spool.drop();
+  }
+
+  /** @returns false when the CMDB went away */
   async #drain(): Promise<boolean> {
     const { sink, remains } = this.#parts;
     if (this.#isDrained || remains === null) return true;
-    this.#isDrained = (await sink.connect()) && (await remains.spool.drain(sink));
+    this.#isDrained = await remains.spool.drain(sink);
     return this.#isDrained;
   }
+}
+
+function isSettled(outcome: WriteOutcome): boolean {
+  return outcome === 'written' || outcome === 'rejected';
 }

@@ -1,5 +1,5 @@
 import type { FlowTable, TakenFlows } from '../flow/flow-table.ts';
-import type { CoverageRecord, FlowRecord, FlushBatch, HostRecord } from '../flow/records.ts';
+import type { CoverageRecord, FlushBatch, HostRecord } from '../flow/records.ts';
 import type { WriteOutcome } from './cmdb-sink.ts';
 import type { CoverageTracker } from './coverage-tracker.ts';
 import type { Inventory, InventoryRecords } from './inventory.ts';
@@ -22,17 +22,36 @@ export interface LedgerParts {
   readonly maxWaitingBuckets?: number;
 }
 
-/** About 100 MB; four hours of 10,000 flows that stay open, in buckets of five minutes. */
-const MAX_WAITING_BUCKETS = 500_000;
+/**
+ * About 50 MB, and twice that while they are written: an hour and a half of 10,000 flows that stay
+ * open in buckets of five minutes; then hours, then days.
+ */
+const MAX_WAITING_BUCKETS = 200_000;
+
+/** How far the writing of a batch got. */
+export interface Progress {
+  /** So many flows, from the first, were written, and what flows refer to with them. */
+  readonly writtenFlows: number;
+  /** So many were refused: they are lost. */
+  readonly rejectedFlows: number;
+}
+
+const NOTHING: Progress = { writtenFlows: 0, rejectedFlows: 0 };
 
 /** Makes batches of what changed, and takes back what was not written. One batch at a time. */
 export class Ledger {
   readonly #parts: LedgerParts;
   #taken: Taken | null = null;
   #droppedBuckets = 0;
+  #coarsenedBuckets = 0;
+  #rejectedFlows = 0;
 
   constructor(parts: LedgerParts) {
     this.#parts = parts;
+  }
+
+  get epoch(): number {
+    return this.#parts.epoch;
   }
 
   /** Buckets of single flows that were given up because the CMDB was away too long. */
@@ -40,12 +59,22 @@ export class Ledger {
     return this.#droppedBuckets;
   }
 
+  /** Buckets of single flows that went into longer ones for the same reason. */
+  get coarsenedBuckets(): number {
+    return this.#coarsenedBuckets;
+  }
+
+  /** Flows in batches that the CMDB refused. */
+  get rejectedFlows(): number {
+    return this.#rejectedFlows;
+  }
+
   /**
    * All that the CMDB does not have yet. A batch taken before and not settled by now counts as not
    * written, whatever becomes of it: totals are absolute, so writing both changes nothing.
    */
   take(nowMs: number): FlushBatch {
-    if (this.#taken !== null) this.settle(this.#taken.batch, 'unavailable');
+    if (this.#taken !== null) this.settle(this.#taken.batch, 'maybe-written');
     const { host, epoch, table, inventory, coverage } = this.#parts;
     const flows = table.takeChanged();
     const records = inventory.take(nowMs);
@@ -63,27 +92,39 @@ export class Ledger {
   }
 
   /** Says what became of a batch; of one that is no longer the current one it is of no interest. */
-  settle(batch: FlushBatch, outcome: WriteOutcome): void {
+  settle(batch: FlushBatch, outcome: WriteOutcome, progress: Progress = NOTHING): void {
     const taken = this.#taken;
     if (taken?.batch !== batch) return;
     this.#taken = null;
+    if (progress.rejectedFlows > 0) this.#rejected(taken, progress.rejectedFlows);
     switch (outcome) {
       case 'written':
         this.#written();
         break;
       case 'rejected':
+        if (progress.rejectedFlows === 0) this.#rejected(taken, batch.flows.length);
         this.#written();
-        this.#parts.inventory.rejected(taken.inventory);
         break;
       case 'unavailable':
-        this.#failed(taken);
+        this.#failed(taken, { ...progress, maybeWritten: false });
         break;
+      case 'maybe-written':
+        this.#failed(taken, { ...progress, maybeWritten: true });
+        break;
+      case 'replaced':
       case 'lost-all':
-        this.#failed(taken);
+        this.#failed(taken, { ...NOTHING, maybeWritten: outcome === 'replaced' });
         this.#parts.table.markAll();
         this.#parts.inventory.forgetWritten();
         break;
     }
+  }
+
+  /** What was refused is lost; what it referred to is handed over again when it is met anew. */
+  #rejected({ inventory }: Taken, flows: number): void {
+    this.#rejectedFlows += flows;
+    this.#parts.inventory.rejected(inventory);
+    this.#parts.coverage.lose(BigInt(flows));
   }
 
   #written(): void {
@@ -93,58 +134,26 @@ export class Ledger {
     coverage.written();
   }
 
-  #failed(taken: Taken): void {
+  #failed(taken: Taken, progress: Progress & { readonly maybeWritten: boolean }): void {
     const { table, inventory, coverage } = this.#parts;
-    table.failed(this.#bounded(taken.flows));
+    table.failed(taken.flows, progress);
     inventory.failed(taken.inventory);
     coverage.failed(taken.coverage);
+    this.bound();
   }
 
   /**
-   * Without the oldest history, when too much waits. Coverage says of that time that nothing is
-   * known; the current buckets stay.
+   * Keeps what waits within its bound; coverage says of which time history is coarser than usual, and
+   * of which nothing is known. Not while a batch is out.
    */
-  #bounded(flows: TakenFlows): TakenFlows {
-    const { coverage, maxWaitingBuckets = MAX_WAITING_BUCKETS } = this.#parts;
-    const slices = slicesOf(flows.records);
-    let waiting = slices.reduce((sum, { count }) => sum + count, 0);
-    let keepFromMs = Number.NEGATIVE_INFINITY;
-    for (const { startMs, endMs, count } of slices.slice(0, -1)) {
-      if (waiting <= maxWaitingBuckets) break;
-      waiting -= count;
-      keepFromMs = endMs;
-      this.#droppedBuckets += count;
-      coverage.gap(startMs, endMs, 'history given up: the CMDB was away too long');
-    }
-    if (keepFromMs === Number.NEGATIVE_INFINITY) return flows;
-    const taken = flows.taken.map(({ flow, buckets }) => ({
-      flow,
-      buckets: buckets.filter((bucket) => bucket.startMs >= keepFromMs),
-    }));
-    return { ...flows, taken };
+  bound(): void {
+    const { table, coverage, maxWaitingBuckets = MAX_WAITING_BUCKETS } = this.#parts;
+    const { coarsened, dropped } = table.bound(maxWaitingBuckets);
+    this.#coarsenedBuckets += coarsened;
+    if (coarsened > 0) coverage.remark('history in longer slices: the CMDB was away long');
+    if (dropped === null) return;
+    this.#droppedBuckets += dropped.count;
+    const { fromMs, toMs } = dropped;
+    coverage.gap(fromMs, toMs, 'history given up: the CMDB was away too long');
   }
-}
-
-interface Slice {
-  readonly startMs: number;
-  readonly endMs: number;
-  count: number;
-}
-
-/** Slices of time that buckets of these flows cover, oldest first. */
-function slicesOf(records: readonly FlowRecord[]): Slice[] {
-  const slices = new Map<number, Slice>();
-  for (const { buckets } of records) {
-    for (const { bucketStart, bucketSeconds } of buckets) {
-      const startMs = bucketStart.getTime();
-      const slice = slices.get(startMs) ?? {
-        startMs,
-        endMs: startMs + bucketSeconds * 1_000,
-        count: 0,
-      };
-      slice.count += 1;
-      slices.set(startMs, slice);
-    }
-  }
-  return [...slices.values()].sort((a, b) => a.startMs - b.startMs);
 }

@@ -7,15 +7,18 @@ import type { Agent } from './agent.ts';
 import type { CoverageTracker } from './coverage-tracker.ts';
 import type { Ledger } from './ledger.ts';
 import type { Health, Metric } from './metrics-server.ts';
+import type { Spool } from './spool.ts';
 
 export interface MetricSources {
-  readonly agent: Pick<Agent, 'lastReport' | 'watchingNow' | 'lastWriteMs'>;
+  readonly agent: Pick<Agent, 'lastReport' | 'watchingNow' | 'lastWriteMs' | 'outage'>;
   readonly supervisor: Pick<HelperSupervisor, 'restarts'>;
-  readonly table: Pick<FlowTable, 'size' | 'overflowed' | 'unknownDirection'>;
+  readonly table: Pick<FlowTable, 'size' | 'overflowed' | 'unknownDirection' | 'waiting'>;
   readonly attributor: Pick<Attributor, 'unattributed'>;
   readonly namer: Pick<ProcessNamer, 'stats'>;
   readonly coverage: Pick<CoverageTracker, 'dropped'>;
-  readonly ledger: Pick<Ledger, 'droppedBuckets'>;
+  readonly ledger: Pick<Ledger, 'droppedBuckets' | 'coarsenedBuckets' | 'rejectedFlows'>;
+  /** null where nobody keeps what is traced. */
+  readonly remains: { readonly spool: Pick<Spool, 'lost'> } | null;
 }
 
 const LOSSES: Readonly<Record<keyof Losses, string>> = {
@@ -41,7 +44,7 @@ function gauge(name: string, help: string, value: number): Metric {
 }
 
 export function collectMetrics(sources: MetricSources): Metric[] {
-  const { agent, supervisor, table, attributor, namer, coverage, ledger } = sources;
+  const { agent, supervisor, table, attributor, namer, coverage } = sources;
   const losses = agent.lastReport?.losses;
   const watching = agent.watchingNow;
   return [
@@ -60,6 +63,7 @@ export function collectMetrics(sources: MetricSources): Metric[] {
       'When the CMDB last took a flush.',
       (agent.lastWriteMs ?? 0) / 1000,
     ),
+    ...outageMetrics(sources),
     counter('helper_restarts', 'Times the helper was replaced.', supervisor.restarts),
     counter(
       'unattributed',
@@ -73,28 +77,51 @@ export function collectMetrics(sources: MetricSources): Metric[] {
       'Coverage intervals given up because the CMDB was away too long.',
       coverage.dropped,
     ),
-    counter(
-      'buckets_dropped',
-      'Flow history given up because the CMDB was away too long.',
-      ledger.droppedBuckets,
-    ),
     ...(Object.keys(LOSSES) as (keyof Losses)[]).map((name) =>
       counter(snakeCase(name), LOSSES[name], losses?.[name] ?? 0n),
     ),
   ];
 }
 
+/** Whether the CMDB takes what it is given, and what waits or was lost because it did not. */
+function outageMetrics({ agent, table, ledger, remains }: MetricSources): Metric[] {
+  const { outage } = agent;
+  return [
+    {
+      name: 'ttracer_cmdb_up',
+      type: 'gauge',
+      help: 'Whether the CMDB took the latest flush, and if not, why.',
+      value: outage === null ? 1 : 0,
+      labels: { reason: outage?.kind ?? 'none' },
+    },
+    gauge('waiting_buckets', 'Buckets of flows that wait to be written.', table.waiting),
+    counter(
+      'buckets_coarsened',
+      'Buckets merged into longer ones because the CMDB was away long.',
+      ledger.coarsenedBuckets,
+    ),
+    counter(
+      'buckets_dropped',
+      'Flow history given up because the CMDB was away too long.',
+      ledger.droppedBuckets,
+    ),
+    counter('flows_rejected', 'Flows in batches that the CMDB refused.', ledger.rejectedFlows),
+    counter('spool_lost', 'Spooled files that were given up.', remains?.spool.lost ?? 0),
+  ];
+}
+
 /** Healthy: sockets are watched and the CMDB took a flush lately. */
 export function healthOf(
-  agent: Pick<Agent, 'watchingNow' | 'lastWriteMs' | 'flushIntervalMs'>,
+  agent: Pick<Agent, 'watchingNow' | 'lastWriteMs' | 'flushIntervalMs' | 'outage'>,
   nowMs: number,
 ): Health {
   const { watchingNow, lastWriteMs, flushIntervalMs } = agent;
   if (watchingNow === null) return { ok: false, text: 'not watching: there is no helper' };
-  if (lastWriteMs === null) return { ok: false, text: 'the CMDB has not taken a flush yet' };
+  const why = agent.outage === null ? '' : ` (${agent.outage.kind}: ${agent.outage.reason})`;
+  if (lastWriteMs === null) return { ok: false, text: `the CMDB has not taken a flush yet${why}` };
   const ageMs = nowMs - lastWriteMs;
   const isLate = ageMs > 3 * flushIntervalMs + 10_000;
   return isLate
-    ? { ok: false, text: `the CMDB took no flush for ${Math.round(ageMs / 1000)} s` }
+    ? { ok: false, text: `the CMDB took no flush for ${Math.round(ageMs / 1000)} s${why}` }
     : { ok: true, text: 'ok' };
 }

@@ -7,7 +7,7 @@ import { Agent } from './agent.ts';
 import { openSink, type Sink } from './cmdb-sink.ts';
 import { CoverageTracker } from './coverage-tracker.ts';
 import { takeDataDir } from './data-dir.ts';
-import { Flusher } from './flusher.ts';
+import { Flusher, type Remains } from './flusher.ts';
 import { explainFailure, superviseHelper } from './helper.ts';
 import { describeHost } from './host.ts';
 import { HostNetworks } from './host-networks.ts';
@@ -19,7 +19,7 @@ import { serveMetrics } from './metrics-server.ts';
 import { OpenConnectionsFile } from './open-connections.ts';
 import type { AgentOptions } from './options.ts';
 import { checkPrivileges } from './privileges.ts';
-import { Spool } from './spool.ts';
+import { type Predecessor, Spool } from './spool.ts';
 import { Tracer } from './tracer.ts';
 import { within } from './within.ts';
 
@@ -73,8 +73,16 @@ function assemble({ options, env, log, version, stdout }: RunContext, location: 
     retainMs: RETAIN_PROCESSES_MS,
   });
   const attributor = new Attributor(namer);
+  const openConnections = new OpenConnectionsFile(options.dataDir, host.bootId, log);
+  const spool = new Spool(options.dataDir, log);
+  const remains = location.kind === 'none' ? null : { openConnections, spool };
+  const before = remains === null ? null : spool.latest();
+  // Later than any before it, also when the clock was set back.
+  const epoch = Math.max(Date.now(), (before?.epoch ?? 0) + 1);
   const networks = new HostNetworks({ ...options, procRoot: '/proc', sysRoot: '/sys' });
-  const table = new FlowTable({ hostId: host.hostId, bucketMs: options.bucketMs, networks });
+  const { hostId } = host;
+  const table = new FlowTable({ hostId, bucketMs: options.bucketMs, networks, epoch });
+  if (remains !== null) restoreOpen(table, remains, before);
   const inventory = new Inventory({
     addresses: networks,
     listening: () => attributor.listeners.listening(),
@@ -82,12 +90,21 @@ function assemble({ options, env, log, version, stdout }: RunContext, location: 
     refreshMs: REFRESH_INVENTORY_MS,
   });
   const coverage = new CoverageTracker();
-  const ledger = new Ledger({ host, epoch: Date.now(), table, inventory, coverage });
+  const ledger = new Ledger({ host, epoch, table, inventory, coverage });
   const output = options.output === 'jsonl' ? new JsonlOutput(stdout, host.hostId) : null;
-  const openConnections = new OpenConnectionsFile(options.dataDir, host.bootId, log);
-  const spool = new Spool(options.dataDir, log);
-  const remains = location.kind === 'none' ? null : { openConnections, spool };
   return { supervisor, namer, attributor, table, inventory, coverage, ledger, output, remains };
+}
+
+/**
+ * Tells the table which connections earlier agents counted. Of the spool and the file the spool is
+ * newer; what it says must still be known when it has been written and is gone.
+ */
+function restoreOpen(table: FlowTable, remains: Remains, before: Predecessor | null): void {
+  const { openConnections, spool } = remains;
+  spool.trim();
+  const open = before === null ? openConnections.load() : openConnections.ofThisBoot(before);
+  table.restore(open);
+  if (before !== null) openConnections.save(open);
 }
 
 /** @returns null when the agent was stopped meanwhile; then the CMDB has stopped or ends with us */
@@ -109,8 +126,7 @@ async function openUnlessStopped(
 
 /** Runs until stopped, until the helper failed for good or, with `--once`, until done. */
 async function trace({ options, log, stop, onReload }: RunContext, parts: Parts): Promise<void> {
-  const { supervisor, table, remains } = parts;
-  table.restore(remains?.openConnections.load() ?? {});
+  const { supervisor } = parts;
   const flusher = new Flusher(parts);
   const agent = new Agent({ ...parts, flusher, log }, options);
   const tracer = new Tracer({ ...parts, log }, options.once ? 'once' : 'continuous', agent);

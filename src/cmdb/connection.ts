@@ -1,6 +1,6 @@
 import { Socket, type SocketConnectOpts } from 'node:net';
 import pg from 'pg';
-import { sqlState } from './errors.ts';
+import { NoAnswer, sqlState } from './errors.ts';
 import { killableLookup } from './name-lookup.ts';
 import type { Tls } from './tls.ts';
 
@@ -114,7 +114,7 @@ async function connectOnce(
   };
   try {
     await withTimeout(client.connect(), timeoutMs, () =>
-      cut(new Error(`no answer within ${timeoutMs / 1000} s`)),
+      cut(new NoAnswer(`no answer within ${timeoutMs / 1000} s`)),
     );
   } catch (error) {
     socket.destroy();

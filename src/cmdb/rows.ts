@@ -142,6 +142,7 @@ function mergeFlows(a: FlowRecord, b: FlowRecord): FlowRecord {
 
 function mergeBuckets(a: FlowBucketRecord, b: FlowBucketRecord): FlowBucketRecord {
   return {
+    ...(b.epoch === undefined ? {} : { epoch: b.epoch }),
     bucketStart: b.bucketStart,
     bucketSeconds: Math.max(a.bucketSeconds, b.bucketSeconds),
     opened: Math.max(a.opened, b.opened),
@@ -159,10 +160,11 @@ function mergeBuckets(a: FlowBucketRecord, b: FlowBucketRecord): FlowBucketRecor
 }
 
 function uniqueBuckets(buckets: readonly FlowBucketRecord[]): FlowBucketRecord[] {
-  const byStart = new Map<number, FlowBucketRecord>();
+  const byStart = new Map<string, FlowBucketRecord>();
   for (const bucket of buckets) {
-    const known = byStart.get(bucket.bucketStart.getTime());
-    byStart.set(bucket.bucketStart.getTime(), known ? mergeBuckets(known, bucket) : bucket);
+    const key = `${bucket.bucketStart.getTime()} ${bucket.epoch ?? ''}`;
+    const known = byStart.get(key);
+    byStart.set(key, known ? mergeBuckets(known, bucket) : bucket);
   }
   return [...byStart.values()];
 }
@@ -199,7 +201,7 @@ export function* historyRows(
         hostId,
         flow.flowId,
         bucket.bucketStart,
-        epoch,
+        bucket.epoch ?? epoch,
         bucket.bucketSeconds,
         bucket.opened,
         int4(bucket.openAtStart),

@@ -6,7 +6,7 @@ import type pino from 'pino';
 import type { FlowRecord, FlushBatch } from '../flow/records.ts';
 import { type CmdbConnection, connect, withTimeout } from './connection.ts';
 import { type CopyValue, copyChunks, storableText } from './copy-text.ts';
-import { CmdbUnavailable, classifyWriteError, describeError } from './errors.ts';
+import { CmdbUnavailable, classifyWriteError, describeError, NoAnswer } from './errors.ts';
 import { migrate } from './migrate.ts';
 import * as rows from './rows.ts';
 import { BEGIN_FLUSH } from './statements/begin-flush.ts';
@@ -83,7 +83,7 @@ export class CmdbWriter {
   write(batch: FlushBatch): Promise<WriteStats> {
     return this.#enqueue(async () => {
       const connection = await this.#ensureConnection();
-      const late = new Error(`no answer from the CMDB within ${WRITE_TIMEOUT_MS / 1000} s`);
+      const late = new NoAnswer(`no answer from the CMDB within ${WRITE_TIMEOUT_MS / 1000} s`);
       return await withTimeout(this.#flush(connection.client, batch), WRITE_TIMEOUT_MS, () =>
         connection.cut(late),
       );
@@ -132,7 +132,7 @@ export class CmdbWriter {
     const connection = await this.#connect();
     this.#connection = connection;
     const applied = await withTimeout(migrate(connection.client), WRITE_TIMEOUT_MS, () =>
-      connection.cut(new Error('the schema was not ready in time')),
+      connection.cut(new NoAnswer('the schema was not ready in time')),
     );
     if (applied.length > 0) this.#log.info({ versions: applied }, 'CMDB schema migrated');
     return connection;
@@ -157,7 +157,7 @@ export class CmdbWriter {
     const hostIsNew = await upsertHost(client, batch);
     await upsertInventory(client, batch);
     const historyRows = await upsertFlows(client, batch, flows);
-    await client.query('COMMIT');
+    await commit(client);
     const stats = { flows: flows.length, historyRows, hostIsNew };
     return { ...stats, durationMs: this.#clock() - startedMs };
   }
@@ -169,6 +169,18 @@ export class CmdbWriter {
     await client.query(ENSURE_PARTITIONS, [missing]);
     await client.query('COMMIT');
     for (const day of missing) this.#partitionedDays.add(day);
+  }
+}
+
+/** An error from here on does not say that nothing was committed. */
+async function commit(client: pg.Client): Promise<void> {
+  try {
+    await client.query('COMMIT');
+  } catch (error) {
+    const classified = classifyWriteError(error);
+    if (!(classified instanceof CmdbUnavailable)) throw classified;
+    const { message, resendAll } = classified;
+    throw new CmdbUnavailable(message, { cause: error, resendAll, maybeCommitted: true });
   }
 }
 

@@ -19,9 +19,16 @@ export class Bucket {
   empty: boolean;
   /** Not yet (or not fully) accepted by the CMDB. */
   dirty: boolean;
+  /** The CMDB has, or may have, a row of it with earlier totals. */
+  mayHaveRow = false;
+  /** null: the table's. */
+  lengthMs: number | null = null;
+  /** null: the agent's; another one since the clock was set back. */
+  readonly epoch: number | null;
 
-  constructor(startMs: number, openAtStart: number) {
+  constructor(startMs: number, openAtStart: number, epoch: number | null = null) {
     this.startMs = startMs;
+    this.epoch = epoch;
     this.openAtStart = openAtStart;
     this.openMax = openAtStart;
     this.openNow = openAtStart;
@@ -55,12 +62,34 @@ export class Bucket {
     this.dirty = true;
   }
 
+  /** This bucket and a later one as one, which begins where this one does. */
+  followedBy(later: Bucket, bucketMs: number): Bucket {
+    const both = new Bucket(this.startMs, this.openAtStart, this.epoch);
+    both.lengthMs = later.startMs + (later.lengthMs ?? bucketMs) - this.startMs;
+    // Those of the later one that were not open at the end of this one were known before both.
+    both.openAtStart += Math.max(0, later.openAtStart - this.openNow);
+    both.opened = this.opened + later.opened;
+    both.openMax = Math.max(this.openMax, later.openMax);
+    both.openNow = later.openNow;
+    both.failedRefused = this.failedRefused + later.failedRefused;
+    both.failedTimedOut = this.failedTimedOut + later.failedTimedOut;
+    both.failedUnreachable = this.failedUnreachable + later.failedUnreachable;
+    both.failedOther = this.failedOther + later.failedOther;
+    both.bytesToPassive = this.bytesToPassive + later.bytesToPassive;
+    both.bytesToActive = this.bytesToActive + later.bytesToActive;
+    both.retransmits = this.retransmits + later.retransmits;
+    both.empty = this.empty && later.empty;
+    both.dirty = true;
+    return both;
+  }
+
   record(bucketMs: number): FlowBucketRecord {
-    const { startMs, dirty: _dirty, empty: _empty, ...totals } = this;
+    const { startMs, lengthMs, epoch, dirty: _, empty: _e, mayHaveRow: _m, ...totals } = this;
     return {
       ...totals,
+      ...(epoch === null ? {} : { epoch }),
       bucketStart: new Date(startMs),
-      bucketSeconds: Math.max(1, Math.round(bucketMs / 1000)),
+      bucketSeconds: Math.max(1, Math.round((lengthMs ?? bucketMs) / 1000)),
     };
   }
 }

@@ -1,4 +1,5 @@
 import type { CountsEvent, FlowEndpoints } from '../events/event.ts';
+import { type Bounded, boundBacklog } from './backlog.ts';
 import type { Bucket } from './bucket.ts';
 import { Flow, type FlowIdentity } from './flow.ts';
 import { type Edge, edgeIdOf, hashId } from './ids.ts';
@@ -13,6 +14,8 @@ export interface FlowTableOptions {
   readonly maxFlows?: number;
   /** Which addresses mean something on this host only; by default loopback and link-local ones. */
   readonly networks?: HostLocality;
+  /** The agent's start, milliseconds since 1970; later epochs follow when the clock is set back. */
+  readonly epoch?: number;
 }
 
 /** Knows the addresses of this host and its local networks. */
@@ -47,13 +50,18 @@ export class FlowTable {
   readonly #restored = new Map<string, number>();
   /** No flow begins a bucket before this one: rows of forgotten flows hold its totals. */
   #forgottenUntilMs = 0;
+  /** The bucket that `roll` was at last. */
+  #currentMs = 0;
+  /** null: still the agent's. */
+  #epoch: number | null = null;
   #homeNetns = 0;
-  #writing = false;
+  /** Handed out, and what became of it not known yet. */
+  #writing: TakenFlows | null = null;
   #overflowed = 0n;
   #unknownDirection = 0n;
 
   constructor(options: FlowTableOptions) {
-    this.#options = { maxFlows: DEFAULT_MAX_FLOWS, networks: NO_NETWORKS, ...options };
+    this.#options = { maxFlows: DEFAULT_MAX_FLOWS, networks: NO_NETWORKS, epoch: 0, ...options };
   }
 
   get size(): number {
@@ -110,16 +118,39 @@ export class FlowTable {
     const { bucketMs } = this.#options;
     const currentMs = Math.floor(nowMs / bucketMs) * bucketMs;
     // Further back than a late report reaches: the clock was set back.
-    if (currentMs < this.#forgottenUntilMs - bucketMs) this.#forgottenUntilMs = currentMs;
+    if (currentMs < this.#currentMs - bucketMs) this.#rewind(nowMs);
+    this.#currentMs = currentMs;
     for (const [key, flow] of this.#flows) {
       // A flow whose write is under way may have to be written again.
-      if (!this.#writing && flow.isIdle(currentMs)) {
+      if (this.#writing === null && flow.isIdle(currentMs)) {
         this.#flows.delete(key);
         this.#forgottenUntilMs = currentMs;
       } else {
         flow.roll(nowMs, bucketMs);
       }
     }
+  }
+
+  /** Buckets that wait to be written. */
+  get waiting(): number {
+    let waiting = 0;
+    for (const flow of this.#flows.values()) waiting += flow.waiting;
+    return waiting;
+  }
+
+  /** Keeps what waits within a bound; between `failed` and the next `takeChanged` only. */
+  bound(maxBuckets: number): Bounded {
+    const { bucketMs } = this.#options;
+    return boundBacklog(this.#flows.values(), { maxBuckets, bucketMs, currentMs: this.#currentMs });
+  }
+
+  /** What comes from now on has rows of its own: those of the time to come again may exist. */
+  #rewind(nowMs: number): void {
+    const { bucketMs, epoch } = this.#options;
+    const next = (this.#epoch ?? epoch) + 1;
+    this.#epoch = next;
+    this.#forgottenUntilMs = 0;
+    for (const flow of this.#flows.values()) flow.rewind(nowMs, bucketMs, next);
   }
 
   /** Nobody watches for now: open connections may close unseen. */
@@ -149,20 +180,33 @@ export class FlowTable {
 
   /** All that changed since it was last written; to be followed by `written` or `failed`. */
   takeChanged(): TakenFlows {
-    this.#writing = true;
     const changed = [...this.#flows.values()].filter((flow) => flow.isDirty);
     const records = changed.map((flow) => flow.record(this.#options.bucketMs));
-    return { records, taken: changed.map((flow) => ({ flow, buckets: flow.takeDirty() })) };
+    const taken = changed.map((flow) => ({ flow, buckets: flow.takeDirty() }));
+    this.#writing = { records, taken };
+    return this.#writing;
   }
 
+  /** All that was taken is there. */
   written(): void {
-    this.#writing = false;
+    for (const { buckets } of this.#writing?.taken ?? []) {
+      for (const bucket of buckets) bucket.mayHaveRow = true;
+    }
+    this.#writing = null;
   }
 
-  /** The taken flows were not written: they will be taken again. */
-  failed({ taken }: TakenFlows): void {
-    this.#writing = false;
-    for (const { flow, buckets } of taken) flow.markDirty(buckets);
+  /**
+   * The taken flows were not written: they will be taken again.
+   * @param maybeWritten nobody knows
+   * @param writtenFlows how many of them, from the first, were written all the same
+   */
+  failed({ taken }: TakenFlows, { maybeWritten = false, writtenFlows = 0 } = {}): void {
+    this.#writing = null;
+    for (const [index, { flow, buckets }] of taken.entries()) {
+      const isWritten = index < writtenFlows;
+      if (maybeWritten || isWritten) for (const bucket of buckets) bucket.mayHaveRow = true;
+      if (!isWritten) flow.markDirty(buckets);
+    }
   }
 
   /** The CMDB has lost what it was given: every flow is written again. */
@@ -186,7 +230,7 @@ export class FlowTable {
     const { bucketMs } = this.#options;
     const identity = identityOf(edge, direction, processId);
     const startMs = Math.max(Math.floor(atMs / bucketMs) * bucketMs, this.#forgottenUntilMs);
-    const flow = new Flow(identity, atMs, startMs);
+    const flow = new Flow(identity, atMs, startMs, this.#epoch);
     flow.restore(this.#restored.get(identity.flowId) ?? 0);
     this.#restored.delete(identity.flowId);
     this.#flows.set(key, flow);

@@ -1,4 +1,5 @@
 import type { FlowCounts } from '../bpf-ts-loader/index.ts';
+import { coarsened, type WaitingFlow } from './backlog.ts';
 import { Bucket } from './bucket.ts';
 import type { Edge } from './ids.ts';
 import type { FlowRecord, FoundBy, Side } from './records.ts';
@@ -17,7 +18,7 @@ export interface FlowIdentity extends Edge {
 const MAX_QUIET_BUCKETS = 1_000;
 
 /** One host's half of an edge, with the buckets that the CMDB does not have yet. */
-export class Flow {
+export class Flow implements WaitingFlow {
   readonly identity: FlowIdentity;
   firstSeenMs: number;
   lastSeenMs: number;
@@ -34,11 +35,20 @@ export class Flow {
   bytesToPassive = 0n;
   bytesToActive = 0n;
 
-  constructor(identity: FlowIdentity, atMs: number, bucketStartMs: number) {
+  /** Of its buckets from now on; null: the agent's. */
+  #epoch: number | null;
+
+  constructor(
+    identity: FlowIdentity,
+    atMs: number,
+    bucketStartMs: number,
+    epoch: number | null = null,
+  ) {
     this.identity = identity;
     this.firstSeenMs = atMs;
     this.lastSeenMs = atMs;
-    this.#buckets = [new Bucket(bucketStartMs, 0)];
+    this.#epoch = epoch;
+    this.#buckets = [new Bucket(bucketStartMs, 0, epoch)];
   }
 
   get open(): number {
@@ -100,11 +110,50 @@ export class Flow {
     const isQuiet = open > 0 && nowStartMs - startMs <= MAX_QUIET_BUCKETS * bucketMs;
     const begun: Bucket[] = [];
     for (let at = isQuiet ? startMs + bucketMs : nowStartMs; at <= nowStartMs; at += bucketMs) {
-      begun.push(new Bucket(at, open));
+      begun.push(new Bucket(at, open, this.#epoch));
     }
     this.#buckets = [...this.#buckets.filter((bucket) => bucket.dirty), ...begun];
     this.#suspendedHere = 0;
     if (open > 0) this.lastSeenMs = Math.max(this.lastSeenMs, nowStartMs);
+  }
+
+  /**
+   * The clock was set back: goes on in the bucket that `nowMs` is in. That one may have a row already,
+   * so those to come are another epoch's.
+   */
+  rewind(nowMs: number, bucketMs: number, epoch: number): void {
+    const startMs = Math.floor(nowMs / bucketMs) * bucketMs;
+    const { open } = this;
+    this.#epoch = epoch;
+    this.#buckets = [
+      ...this.#buckets.filter((bucket) => bucket.dirty),
+      new Bucket(startMs, open, epoch),
+    ];
+    this.#suspendedHere = 0;
+  }
+
+  get waiting(): number {
+    return this.#buckets.reduce((count, bucket) => count + (bucket.dirty ? 1 : 0), 0);
+  }
+
+  get pastWaiting(): readonly Bucket[] {
+    return this.#buckets.slice(0, -1).filter((bucket) => bucket.dirty);
+  }
+
+  coarsen(beforeMs: number, slotMs: number, bucketMs: number): number {
+    const before = this.#buckets.length;
+    const past = this.#buckets.slice(0, -1).filter((bucket) => bucket.dirty);
+    const isOver = ({ startMs, lengthMs }: Bucket) => startMs + (lengthMs ?? bucketMs) <= beforeMs;
+    const merged = coarsened(past.filter(isOver), { slotMs, bucketMs });
+    this.#buckets = [...merged, ...past.filter((each) => !isOver(each)), this.#current()];
+    return before - this.#buckets.length;
+  }
+
+  dropBefore(startMs: number): number {
+    const past = this.pastWaiting;
+    const kept = past.filter((bucket) => bucket.startMs >= startMs);
+    this.#buckets = [...kept, this.#current()];
+    return past.length - kept.length;
   }
 
   /** Watching was interrupted: what was open may have closed unseen. */
@@ -150,7 +199,9 @@ export class Flow {
   markDirty(buckets: readonly Bucket[]): void {
     for (const bucket of buckets) bucket.dirty = true;
     const lost = buckets.filter((bucket) => !this.#buckets.includes(bucket));
-    this.#buckets = [...lost, ...this.#buckets].sort((a, b) => a.startMs - b.startMs);
+    this.#buckets = [...lost, ...this.#buckets].sort(
+      (a, b) => (a.epoch ?? 0) - (b.epoch ?? 0) || a.startMs - b.startMs,
+    );
   }
 
   /** Everything kept is to be written again. */

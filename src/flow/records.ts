@@ -55,6 +55,8 @@ export interface PassiveNodeRecord {
 /** Absolute totals of one flow within one bucket and agent epoch. */
 export interface FlowBucketRecord {
   readonly bucketStart: Date;
+  /** Of its totals, where that is not the batch's: the clock was set back. */
+  readonly epoch?: number;
   /** Length of the bucket, 1 to 86400: tells a query whether the bucket reaches into its range. */
   readonly bucketSeconds: number;
   /** Distinct connections that became known in this bucket (opened, or found already open). */

@@ -35,7 +35,6 @@ function world(t: TestContext, { once = false, intervals = INTERVALS } = {}) {
     last: (): Promise<void> => Promise.resolve(),
     stopHelper: (): Promise<void> => Promise.resolve(),
     stopSink: (): Promise<void> => Promise.resolve(),
-    isBusy: false,
     /** What an answer tells was lost. */
     lost: 0n,
   };
@@ -55,17 +54,15 @@ function world(t: TestContext, { once = false, intervals = INTERVALS } = {}) {
       },
       namer: { sweep: () => undefined },
       flusher: {
-        get isBusy() {
-          return fake.isBusy;
-        },
         flush: async () => {
           calls.push('flush');
-          fake.isBusy = true;
-          try {
-            return await fake.outcome();
-          } finally {
-            fake.isBusy = false;
-          }
+          return await fake.outcome();
+        },
+        hold: () => {
+          calls.push('hold');
+        },
+        keep: () => {
+          calls.push('keep');
         },
         last: () => {
           calls.push('last');
@@ -73,6 +70,7 @@ function world(t: TestContext, { once = false, intervals = INTERVALS } = {}) {
         },
       },
       sink: {
+        outage: null,
         stop: () => {
           calls.push('stop sink');
           return fake.stopSink();
@@ -81,7 +79,7 @@ function world(t: TestContext, { once = false, intervals = INTERVALS } = {}) {
       output: { flush: () => calls.push('print') },
       log,
     },
-    { ...intervals, once, monotonicMs: () => Date.now() },
+    { ...intervals, once, monotonicMs: () => Date.now(), random: () => 1 },
   );
   /** Lets time pass, in steps so that answers come in between. */
   const pass = async (ms: number) => {
@@ -184,15 +182,29 @@ describe('the agent', () => {
     const { agent, fake, pass, since } = await streaming(t);
     const writtenMs = agent.lastWriteMs;
     fake.outcome = () => Promise.resolve('unavailable');
-    await pass(20_100);
-    assert.deepEqual(
-      since().filter((call) => call === 'flush'),
-      ['flush', 'flush'],
-    );
+    const flushes = () => since().filter((call) => call === 'flush').length;
+    const attempts: number[] = [];
+    for (let second = 1; second <= 130; second++) {
+      await pass(1_000);
+      if (flushes() > 0) attempts.push(second);
+    }
+    assert.deepEqual(attempts, [10, 20, 40, 70, 100, 130]); // 10, 20, then 30 s later
     assert.equal(agent.lastWriteMs, writtenMs);
     fake.outcome = () => Promise.resolve('written');
-    await pass(10_000);
+    await pass(30_100);
     assert.equal(agent.lastWriteMs, Date.now() - 100);
+    assert.equal(flushes(), 1);
+    await pass(20_000);
+    assert.equal(flushes(), 2); // at the interval again
+  });
+
+  it('drains the kernel and bounds what waits also between attempts', async (t) => {
+    const { fake, pass, since } = await streaming(t);
+    fake.outcome = () => Promise.resolve('maybe-written');
+    await pass(20_100);
+    since();
+    await pass(10_000);
+    assert.deepEqual(since(), ['snapshot of all', 'print', 'hold']);
   });
 
   it('is not ready before the CMDB has taken a flush', async (t) => {
@@ -364,7 +376,7 @@ describe('stopping the agent', () => {
     await pass(10_050);
     since();
     await agent.stop(Promise.resolve());
-    assert.deepEqual(since(), ['drain', 'stop helper', 'print', 'stop sink']);
+    assert.deepEqual(since(), ['drain', 'stop helper', 'print', 'keep', 'stop sink']);
   });
 });
 

@@ -120,9 +120,19 @@ describe('coverage', () => {
     coverage.extend(25_000, losses({ ringLost: 4n }));
     assert.deepEqual(brief(coverage.takeChanged()), [
       [10_000, 20_000, 0n, false],
-      [20_000, 20_001, 4n, false],
-      [20_001, 25_000, 0n, false],
+      [15_000, 16_000, 4n, false],
+      [16_000, 25_000, 0n, false],
     ]);
+  });
+
+  it('counts flows that were refused as lost, and notes once that history is coarser', () => {
+    const coverage = tracking(10_000);
+    coverage.extend(20_000, losses());
+    for (let n = 0; n < 3; n++) coverage.remark('coarser');
+    coverage.lose(7n);
+    const [interval] = coverage.takeChanged();
+    assert.equal(interval?.lost, 7n);
+    assert.equal(interval?.note.match(/coarser/g)?.length, 1);
   });
 
   it('is bounded while the CMDB is away, the oldest going first', () => {

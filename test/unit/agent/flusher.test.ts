@@ -22,6 +22,7 @@ let made = 0;
 /** A CMDB that answers when and as it is told. */
 class FakeSink implements Sink {
   readonly batches: FlushBatch[] = [];
+  readonly outage = null;
   isUp = true;
   answer: () => Promise<WriteOutcome> = async () => (this.isUp ? 'written' : 'unavailable');
 
@@ -57,35 +58,59 @@ function world({ keeps = true } = {}) {
   const ledger = new Ledger({ host, epoch: START_MS, table, inventory, coverage });
   const remains = keeps ? { spool, openConnections } : null;
   const flusher = new Flusher({ ledger, table, sink, remains });
-  const open = (opened: number): void => {
-    table.add(
-      {
-        kind: 'counts',
-        firstMs: START_MS,
-        lastMs: START_MS,
-        flow: {
-          netns: 1,
-          direction: 'active',
-          local: '10.0.0.1',
-          peer: '10.0.0.2',
-          servicePort: 80,
-          process: null,
-        },
-        foundBy: ['stream'],
-        counts: counts({ opened }),
-      },
-      inventory.note(named('7')),
-    );
-  };
+  const open = (opened: number): void => connect(table, inventory, 80, opened);
   coverage.begin({ mode: 'stream', attach: 'tracepoint', note: '' }, START_MS);
-  return { dataDir, sink, spool, openConnections, coverage, flusher, open };
+  return {
+    dataDir,
+    sink,
+    spool,
+    openConnections,
+    coverage,
+    flusher,
+    open,
+    table,
+    inventory,
+    ledger,
+  };
+}
+
+function connect(table: FlowTable, inventory: Inventory, port: number, opened = 1): void {
+  table.add(
+    {
+      kind: 'counts',
+      firstMs: START_MS,
+      lastMs: START_MS,
+      flow: {
+        netns: 1,
+        direction: 'active',
+        local: '10.0.0.1',
+        peer: '10.0.0.2',
+        servicePort: port,
+        process: null,
+      },
+      foundBy: ['stream'],
+      counts: counts({ opened }),
+    },
+    inventory.note(named('7')),
+  );
 }
 
 const opened = (each: FlushBatch | undefined) => each?.flows[0]?.buckets[0]?.opened;
 
-async function spooled(spool: Spool): Promise<FlushBatch[]> {
+/** What an agent before left. */
+function earlier(dataDir: string, kept: FlushBatch, open = {}): void {
+  new Spool(dataDir, recordingLog().log).put(kept, open);
+}
+
+/** How many connections of each flow the next agent takes to be counted. */
+function openSpooled(dataDir: string): number[] {
+  return Object.values(new Spool(dataDir, recordingLog().log).latest()?.open ?? {});
+}
+
+/** What the next agent finds. */
+async function spooled(dataDir: string): Promise<FlushBatch[]> {
   const sink = new FakeSink();
-  await spool.drain(sink);
+  await new Spool(dataDir, recordingLog().log).drain(sink);
   return sink.batches;
 }
 
@@ -101,8 +126,8 @@ describe('a flush', () => {
   });
 
   it('writes what was spooled first', async () => {
-    const { flusher, sink, spool, open } = world();
-    spool.put(batch({ epoch: 5 }));
+    const { flusher, sink, spool, open, dataDir } = world();
+    earlier(dataDir, batch({ epoch: 5 }));
     open(3);
     await flusher.flush();
     assert.deepEqual(
@@ -113,8 +138,8 @@ describe('a flush', () => {
   });
 
   it('keeps everything while the CMDB is away', async () => {
-    const { flusher, sink, spool, open, openConnections } = world();
-    spool.put(batch({ epoch: 5 }));
+    const { flusher, sink, open, openConnections, dataDir } = world();
+    earlier(dataDir, batch({ epoch: 5 }));
     sink.isUp = false;
     open(1);
     assert.equal(await flusher.flush(), 'unavailable');
@@ -147,6 +172,89 @@ describe('a flush', () => {
   });
 });
 
+describe('an agent that is killed', () => {
+  it('leaves what it was about to write, and which connections that counts', async () => {
+    const { flusher, sink, open, openConnections, dataDir } = world();
+    open(2);
+    await flusher.flush();
+    open(3);
+    sink.answer = () => new Promise(() => undefined); // it may commit, but nobody will know
+    void flusher.flush();
+    await tick();
+    assert.deepEqual(openSpooled(dataDir), [5]);
+    assert.deepEqual(Object.values(openConnections.load()), [2]);
+    const kept = await spooled(dataDir);
+    assert.deepEqual(kept.map(opened), [5]);
+    assert.deepEqual(
+      kept.map(({ epoch }) => epoch),
+      [START_MS], // so that writing it again changes nothing
+    );
+  });
+
+  it('leaves nothing behind when all was acknowledged', async () => {
+    const { flusher, open, openConnections, dataDir } = world();
+    open(2);
+    await flusher.flush();
+    assert.deepEqual(await spooled(dataDir), []);
+    assert.deepEqual(Object.values(openConnections.load()), [2]);
+  });
+
+  it('has spooled what was counted before the latest attempt of an outage', async () => {
+    const { flusher, sink, open, dataDir } = world();
+    sink.isUp = false;
+    open(2);
+    await flusher.flush();
+    assert.deepEqual((await spooled(dataDir)).map(opened), [2]);
+  });
+
+  it('keeps the spool when it can not say otherwise what was open', async () => {
+    const { flusher, open, dataDir } = world();
+    mkdirSync(join(dataDir, 'open-connections.json.new')); // as a full disk would
+    open(2);
+    assert.equal(await flusher.flush(), 'written');
+    assert.deepEqual(openSpooled(dataDir), [2]);
+  });
+});
+
+describe('a flush of more than a transaction should hold', () => {
+  it('is written in parts, and what was written of it is not written again', async () => {
+    const { flusher, sink, coverage, table, inventory } = world();
+    for (let port = 1; port <= 30_000; port++) connect(table, inventory, port);
+    coverage.extend(START_MS + 5_000, losses());
+    let calls = 0;
+    sink.answer = async () => (++calls === 1 ? 'written' : 'unavailable');
+    assert.equal(await flusher.flush(), 'unavailable');
+    assert.deepEqual(sizes(sink.batches.splice(0)), [
+      [20_000, 1, 0],
+      [10_000, 0, 1],
+    ]);
+    sink.answer = async () => 'written';
+    assert.equal(await flusher.flush(), 'written');
+    const again = sink.batches.splice(0);
+    assert.deepEqual(sizes(again), [[10_000, 1, 1]]);
+  });
+
+  it('loses only the part that is refused, and says so', async () => {
+    const { flusher, sink, coverage, table, inventory, ledger } = world();
+    for (let port = 1; port <= 30_000; port++) connect(table, inventory, port);
+    coverage.extend(START_MS + 5_000, losses());
+    let calls = 0;
+    sink.answer = async () => (++calls === 1 ? 'rejected' : 'written');
+    assert.equal(await flusher.flush(), 'rejected');
+    assert.equal(ledger.rejectedFlows, 20_000);
+    await flusher.flush();
+    assert.equal(sink.batches.at(-1)?.coverage[0]?.lost, 20_000n);
+    assert.deepEqual(sink.batches.at(-1)?.flows, []);
+  });
+
+  const sizes = (batches: readonly FlushBatch[]) =>
+    batches.map(({ flows, processes, coverage }) => [
+      flows.length,
+      processes.length,
+      coverage.length,
+    ]);
+});
+
 describe('the last flush', () => {
   it('writes what is left, and spools nothing', async () => {
     const { flusher, sink, spool, open, openConnections } = world();
@@ -158,27 +266,27 @@ describe('the last flush', () => {
   });
 
   it('spools what the CMDB does not take', async () => {
-    const { flusher, sink, spool, open, coverage, openConnections } = world();
+    const { flusher, sink, open, coverage, dataDir } = world();
     sink.isUp = false;
     open(3);
     coverage.extend(START_MS + 5_000, losses());
     await flusher.last(1_000);
-    const [kept, ...more] = await spooled(spool);
+    assert.deepEqual(openSpooled(dataDir), [3]);
+    const [kept, ...more] = await spooled(dataDir);
     assert.deepEqual(more, []);
     assert.equal(opened(kept), 3);
     assert.equal(kept?.coverage.length, 1);
     assert.equal(kept?.processes[0]?.processId, '7');
-    assert.deepEqual(Object.values(openConnections.load()), [3]);
   });
 
   it('spools everything that is known for a CMDB that was replaced', async () => {
-    const { flusher, sink, spool, open } = world();
+    const { flusher, sink, open, dataDir } = world();
     open(3);
     await flusher.flush();
     open(1);
     sink.answer = async () => 'lost-all';
     await flusher.last(1_000);
-    const [kept] = await spooled(spool);
+    const [kept] = await spooled(dataDir);
     assert.equal(opened(kept), 4);
     assert.equal(kept?.processes.length, 1);
   });
@@ -201,7 +309,7 @@ describe('the last flush', () => {
   });
 
   it('gives a hanging flush up, and what becomes of that later changes nothing', async () => {
-    const { flusher, sink, spool, open, openConnections } = world();
+    const { flusher, sink, open, dataDir } = world();
     const [answered, answer] = pending<WriteOutcome>();
     sink.answer = () => answered;
     open(2);
@@ -214,13 +322,13 @@ describe('the last flush', () => {
     assert.equal(sink.batches.length, 1);
     answer('written');
     assert.equal(await hanging, 'written');
-    assert.deepEqual((await spooled(spool)).map(opened), [3]);
-    assert.deepEqual(Object.values(openConnections.load()), [3]);
+    assert.deepEqual(openSpooled(dataDir), [3]);
+    assert.deepEqual((await spooled(dataDir)).map(opened), [3]);
   });
 
   it('does not begin another write after one that hangs in what was spooled', async () => {
-    const { flusher, sink, spool, open } = world();
-    spool.put(batch({ epoch: 5 }));
+    const { flusher, sink, open, dataDir } = world();
+    earlier(dataDir, batch({ epoch: 5 }));
     const [answered, answer] = pending<WriteOutcome>();
     sink.answer = () => answered;
     open(2);
@@ -230,7 +338,7 @@ describe('the last flush', () => {
     answer('written');
     assert.equal(await hanging, 'unavailable');
     assert.equal(sink.batches.length, 1);
-    assert.deepEqual((await spooled(spool)).map(opened), [2]);
+    assert.deepEqual((await spooled(dataDir)).map(opened), [2]);
   });
 
   it('spools nothing when there is nothing to tell', async () => {
@@ -242,8 +350,8 @@ describe('the last flush', () => {
   });
 
   it('leaves nothing on the disk, and what is there alone, where nobody keeps the flows', async () => {
-    const { flusher, sink, spool, open, dataDir } = world({ keeps: false });
-    spool.put(batch({ epoch: 5 }));
+    const { flusher, sink, open, dataDir } = world({ keeps: false });
+    earlier(dataDir, batch({ epoch: 5 }));
     open(1);
     await flusher.flush();
     open(1);
@@ -251,7 +359,7 @@ describe('the last flush', () => {
     await flusher.last(1_000);
     assert.deepEqual(readdirSync(dataDir), ['spool']);
     assert.deepEqual(
-      (await spooled(spool)).map(({ epoch }) => epoch),
+      (await spooled(dataDir)).map(({ epoch }) => epoch),
       [5],
     );
   });

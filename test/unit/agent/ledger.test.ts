@@ -202,24 +202,87 @@ describe('the ledger', () => {
     assert.equal(batch.addresses.length, 1);
   });
 
-  it('gives up the oldest history when too much waits, counts it and says so', () => {
-    const all = world(10);
-    for (let slice = 0; slice < 20; slice++) {
+  /** Three flows, used in each of so many buckets while the CMDB is away. */
+  const outage = (all: ReturnType<typeof world>, slices: number) => {
+    for (let slice = 0; slice < slices; slice++) {
       const atMs = START_MS + slice * BUCKET_MS;
       for (const process of [1, 2, 3]) open(all, process, 100, atMs, 1);
       all.table.roll(atMs);
       all.coverage.extend(atMs + 1, losses());
       all.ledger.settle(all.ledger.take(atMs), 'unavailable');
+      assert.ok(all.table.waiting <= 10, `${all.table.waiting} buckets wait`);
     }
-    const batch = all.ledger.take(START_MS + 20 * BUCKET_MS);
+    return all.ledger.take(START_MS + slices * BUCKET_MS);
+  };
+
+  it('merges history into longer slices when too much waits, and loses none of it', () => {
+    const all = world(10);
+    const batch = outage(all, 20);
+    const cmdb = new ModelCmdb();
+    cmdb.write(batch);
+    assert.equal(cmdb.opened, 60);
+    assert.equal(cmdb.bytes, 600n);
+    assert.equal(all.ledger.droppedBuckets, 0);
+    assert.ok(all.ledger.coarsenedBuckets > 40);
+    assert.match(batch.coverage[0]?.note ?? '', /longer slices/);
+    for (const { buckets } of batch.flows) {
+      const [first, ...later] = buckets;
+      assert.equal(first?.bucketStart.getTime(), START_MS);
+      let endMs = START_MS;
+      for (const { bucketStart, bucketSeconds } of [first, ...later].flatMap((it) => it ?? [])) {
+        assert.equal(bucketStart.getTime(), endMs); // without holes or overlaps
+        endMs += bucketSeconds * 1_000;
+      }
+      assert.equal(endMs, START_MS + 20 * BUCKET_MS);
+    }
+  });
+
+  it('is bounded for days: a slice a day, then the oldest is given up, counted and said', () => {
+    const all = world(10);
+    const days = 5;
+    const batch = outage(all, days * 24 * 60);
     const buckets = batch.flows.flatMap((flow) => flow.buckets);
-    assert.equal(buckets.length, 9);
-    assert.equal(all.ledger.droppedBuckets, 51);
-    assert.ok(buckets.every((each) => each.bucketStart.getTime() >= START_MS + 17 * BUCKET_MS));
+    assert.ok(buckets.length <= 10);
+    assert.ok(buckets.every(({ bucketSeconds }) => bucketSeconds <= 86_400));
+    for (const { bucketStart, bucketSeconds } of buckets) {
+      const [from, last] = [
+        bucketStart.getTime(),
+        bucketStart.getTime() + bucketSeconds * 1_000 - 1,
+      ];
+      assert.equal(Math.floor(from / 86_400_000), Math.floor(last / 86_400_000));
+    }
+    assert.ok(all.ledger.droppedBuckets > 0);
+    const kept = buckets.reduce((sum, { opened }) => sum + opened, 0);
     const gaps = batch.coverage.filter(({ gap }) => gap);
-    assert.equal(gaps.length, 17);
-    assert.ok(gaps.every(({ to }) => to.getTime() <= START_MS + 17 * BUCKET_MS + 1));
+    const gapMs = gaps.reduce((sum, { from, to }) => sum + to.getTime() - from.getTime(), 0);
+    // Of every minute either the history is there, or coverage says that it is not.
+    assert.ok(Math.abs((3 * gapMs) / BUCKET_MS + kept - 3 * days * 24 * 60) < 1);
     assert.match(gaps[0]?.note ?? '', /given up/);
+  });
+
+  it('merges nothing into what the CMDB may have already', () => {
+    const all = world(4);
+    open(all, 1, 100, START_MS, 3);
+    const cmdb = new ModelCmdb();
+    const first = all.ledger.take(START_MS);
+    cmdb.write(first); // but the answer is lost
+    all.ledger.settle(first, 'maybe-written');
+    for (let slice = 1; slice < 10; slice++) {
+      const atMs = START_MS + slice * BUCKET_MS;
+      open(all, 1, 100, atMs, 1);
+      all.table.roll(atMs);
+      all.ledger.settle(all.ledger.take(atMs), 'unavailable');
+    }
+    cmdb.write(all.ledger.take(START_MS + 10 * BUCKET_MS));
+    assert.equal(cmdb.opened, 12);
+  });
+
+  it('takes back only what was not written of a batch', () => {
+    const all = world();
+    for (const process of [1, 2, 3]) open(all, process, 100, START_MS, 1);
+    const batch = all.ledger.take(START_MS);
+    all.ledger.settle(batch, 'unavailable', { writtenFlows: 2, rejectedFlows: 0 });
+    assert.deepEqual(all.ledger.take(START_MS).flows, batch.flows.slice(2));
   });
 
   it('never gives up the current bucket', () => {

@@ -23,13 +23,19 @@ function report(): ReportedEvent {
 }
 
 const SOURCES = {
-  agent: { lastReport: report(), watchingNow: WATCHING, lastWriteMs: 1_500 },
+  agent: {
+    lastReport: report(),
+    watchingNow: WATCHING,
+    lastWriteMs: 1_500,
+    outage: { kind: 'disk-full' },
+  },
   supervisor: { restarts: 2 },
-  table: { size: 3, overflowed: 4n, unknownDirection: 5n },
+  table: { size: 3, waiting: 13, overflowed: 4n, unknownDirection: 5n },
   attributor: { unattributed: 6 },
   namer: { stats: { cached: 7 } },
   coverage: { dropped: 8 },
-  ledger: { droppedBuckets: 9 },
+  ledger: { droppedBuckets: 9, coarsenedBuckets: 10, rejectedFlows: 11 },
+  remains: { spool: { lost: 12 } },
 } as unknown as Parameters<typeof collectMetrics>[0];
 
 describe('the exposition', () => {
@@ -79,13 +85,18 @@ describe('the exposition', () => {
       'ttracer_flows_overflowed_total 4',
       'ttracer_coverage_dropped_total 8',
       'ttracer_buckets_dropped_total 9',
+      'ttracer_buckets_coarsened_total 10',
+      'ttracer_flows_rejected_total 11',
+      'ttracer_spool_lost_total 12',
+      'ttracer_waiting_buckets 13',
+      'ttracer_cmdb_up{reason="disk-full"} 0',
     ]) {
       assert.ok(text.split('\n').includes(line), line);
     }
   });
 
   it('shows zeros before the first report', () => {
-    const agent = { lastReport: null, watchingNow: null, lastWriteMs: null };
+    const agent = { lastReport: null, watchingNow: null, lastWriteMs: null, outage: null };
     const text = exposition(collectMetrics({ ...SOURCES, agent }));
     assert.match(text, /^ttracer_watching\{mode="none",attach="none"\} 0$/m);
     assert.match(text, /^ttracer_ring_lost_total 0$/m);
@@ -93,7 +104,7 @@ describe('the exposition', () => {
 });
 
 describe('health', () => {
-  const agent = { watchingNow: WATCHING, lastWriteMs: 0, flushIntervalMs: 10_000 };
+  const agent = { watchingNow: WATCHING, lastWriteMs: 0, flushIntervalMs: 10_000, outage: null };
 
   it('is good while sockets are watched and flushes taken', () => {
     assert.deepEqual(healthOf(agent, 40_000), { ok: true, text: 'ok' });
@@ -103,6 +114,11 @@ describe('health', () => {
     assert.deepEqual(healthOf(agent, 40_001), {
       ok: false,
       text: 'the CMDB took no flush for 40 s',
+    });
+    const outage = { kind: 'read-only', reason: 'it is a standby', sinceMs: 0 } as const;
+    assert.deepEqual(healthOf({ ...agent, outage }, 40_001), {
+      ok: false,
+      text: 'the CMDB took no flush for 40 s (read-only: it is a standby)',
     });
     assert.equal(healthOf({ ...agent, watchingNow: null }, 0).ok, false);
     assert.deepEqual(healthOf({ ...agent, lastWriteMs: null }, 0), {

@@ -1,21 +1,24 @@
 import assert from 'node:assert/strict';
-import { existsSync, mkdirSync, readdirSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
 import { serialize } from 'node:v8';
+import { crc32 } from 'node:zlib';
 import type { WriteOutcome } from '../../../src/agent/cmdb-sink.ts';
 import { Spool } from '../../../src/agent/spool.ts';
 import type { FlushBatch } from '../../../src/flow/records.ts';
-import { batch } from '../../support/batches.ts';
+import { batch, bucket, flow, hostId } from '../../support/batches.ts';
 import { recordingLog, temporaryDirectory } from './fakes.ts';
 
 const root = temporaryDirectory();
 let made = 0;
 
-function spooling() {
+/** A data directory in which agents left these, one after the other. */
+function spooling(...left: FlushBatch[]) {
   const directory = join(root, String(made++));
   mkdirSync(directory);
   const { log, lines } = recordingLog();
+  for (const each of left) assert.equal(new Spool(directory, log).put(each, {}), true);
   return { directory, spool: new Spool(directory, log), lines };
 }
 
@@ -33,71 +36,152 @@ function files(directory: string): string[] {
   return readdirSync(join(directory, 'spool'));
 }
 
+const epochs = (batches: readonly FlushBatch[]) => batches.map(({ epoch }) => epoch);
+
 describe('the spool', () => {
   it('is empty at first', async () => {
     const { spool } = spooling();
     assert.equal(spool.isEmpty, true);
+    assert.equal(spool.latest(), null);
     assert.equal(await spool.drain(sink()), true);
   });
 
   it('gives back exactly what was put, oldest first, and then no more', async () => {
-    const { spool, directory } = spooling();
     const [late, early] = [batch({ epoch: 1_000, at: new Date(9) }), batch({ epoch: 999 })];
-    spool.put(late);
-    spool.put(early);
+    const { spool } = spooling(late, early);
     assert.equal(spool.isEmpty, false);
     const cmdb = sink();
-    assert.equal(await new Spool(directory, recordingLog().log).drain(cmdb), true);
+    assert.equal(await spool.drain(cmdb), true);
     assert.deepEqual(cmdb.batches, [early, late]);
     assert.equal(spool.isEmpty, true);
   });
 
+  it('keeps the latest of an agent, which writes its own until it is dropped', async () => {
+    const { spool, directory } = spooling();
+    spool.put(batch({ epoch: 7, flows: [] }), { '1': 1 });
+    spool.put(batch({ epoch: 7 }), { '1': 2 });
+    assert.equal(spool.isEmpty, true);
+    assert.equal(await spool.drain(sink('unavailable')), true);
+    const next = new Spool(directory, recordingLog().log);
+    assert.deepEqual(next.latest()?.open, { '1': 2 });
+    const cmdb = sink();
+    await next.drain(cmdb);
+    assert.deepEqual(
+      cmdb.batches.map(({ flows }) => flows.length),
+      [1],
+    );
+    spool.put(batch({ epoch: 7 }), {});
+    spool.drop();
+    assert.deepEqual(files(directory), []);
+  });
+
+  it('knows what the latest of several agents left open, also past a damaged file', () => {
+    const { spool, directory } = spooling();
+    for (const epoch of [9, 10]) {
+      new Spool(directory, recordingLog().log).put(batch({ epoch }), { '5': epoch });
+    }
+    writeFileSync(join(directory, 'spool', '11.batch'), 'damaged');
+    assert.deepEqual(spool.latest()?.open, { '5': 10 });
+    assert.equal(spool.latest()?.epoch, 10);
+  });
+
   it('keeps what is left when the CMDB goes away again', async () => {
-    const { spool } = spooling();
-    for (const epoch of [1, 2, 3]) spool.put(batch({ epoch }));
-    const cmdb = sink('written', 'unavailable');
+    const { spool } = spooling(...[1, 2, 3].map((epoch) => batch({ epoch })));
+    assert.equal(await spool.drain(sink('written', 'unavailable')), false);
+    const again = sink();
+    assert.equal(await spool.drain(again), true);
+    assert.deepEqual(epochs(again.batches), [2, 3]);
+  });
+
+  it('gives back what does not fit into a transaction in parts, one in memory at a time', async () => {
+    const flows = Array.from({ length: 50_000 }, (_, index) => flow({ flowId: String(index) }));
+    const { spool } = spooling(batch({ flows }));
+    const cmdb = sink('written', 'maybe-written');
     assert.equal(await spool.drain(cmdb), false);
     const again = sink();
     assert.equal(await spool.drain(again), true);
     assert.deepEqual(
-      again.batches.map(({ epoch }) => epoch),
-      [2, 3],
+      again.batches.map((part) => [part.flows.length, part.processes.length, part.coverage.length]),
+      [
+        [20_000, 1, 0],
+        [20_000, 0, 0],
+        [10_000, 0, 1],
+      ],
+    );
+    assert.equal(new Set(again.batches.map(({ at }) => at.getTime())).size, 3);
+  });
+
+  it('does not cut a flow in two', async () => {
+    const buckets = Array.from({ length: 30_000 }, (_, index) =>
+      bucket({ bucketStart: new Date(index * 300_000) }),
+    );
+    const { spool } = spooling(batch({ flows: [flow({ buckets }), flow({ flowId: '2' })] }));
+    const cmdb = sink();
+    await spool.drain(cmdb);
+    assert.deepEqual(
+      cmdb.batches.map(({ flows }) => flows.map((each) => each.buckets.length)),
+      [[30_000], [1]],
     );
   });
 
-  it('skips a damaged file and says so', async () => {
-    const { spool, directory, lines } = spooling();
-    spool.put(batch({ epoch: 5 }));
-    const damaged: [string, Buffer][] = [
-      ['1-1.batch', Buffer.from('')],
-      ['2-1.batch', serialize({ format: 2, batch: batch() }).subarray(0, 100)],
-      ['3-1.batch', serialize(42)],
-      ['4-1.batch', serialize({ format: 99, batch: batch() })],
+  it('skips damaged files, writes what comes before the damage, and says so', async () => {
+    const flows = Array.from({ length: 25_000 }, (_, index) => flow({ flowId: String(index) }));
+    const { spool, directory, lines } = spooling(batch({ epoch: 5 }), batch({ epoch: 9, flows }));
+    const path = (epoch: number) => join(directory, 'spool', `${epoch}.batch`);
+    const [whole, long] = [readFileSync(path(5)), readFileSync(path(9))];
+    const flipped = Buffer.from(whole);
+    flipped.writeUInt8(flipped.readUInt8(60) ^ 1, 60);
+    const hugeLength = Buffer.from(whole);
+    hugeLength.writeUInt32LE(0xffffffff, 0);
+    const damaged = [
+      Buffer.from(''),
+      whole.subarray(0, 100),
+      Buffer.alloc(4_096),
+      flipped,
+      hugeLength,
     ];
-    for (const [name, content] of damaged) writeFileSync(join(directory, 'spool', name), content);
+    for (const [index, content] of damaged.entries()) writeFileSync(path(10 + index), content);
+    writeFileSync(path(20), long.subarray(0, long.length - 1));
     const cmdb = sink();
     assert.equal(await spool.drain(cmdb), true);
-    assert.deepEqual(
-      cmdb.batches.map(({ epoch }) => epoch),
-      [5],
-    );
-    assert.equal(lines.filter(({ msg }) => /damaged/.test(msg)).length, 4);
+    assert.deepEqual(epochs(cmdb.batches), [5, 9, 9, 9]); // the last: half of the one cut short
+    assert.equal(lines.filter(({ msg }) => /damaged/.test(msg)).length, 6);
+    assert.equal(spool.lost, 6);
     assert.deepEqual(files(directory), []);
   });
 
+  it('leaves alone what another version left, and says so once', async () => {
+    const { spool, directory, lines } = spooling(batch({ epoch: 5 }));
+    writeFileSync(join(directory, 'spool', '4.batch'), ofFormat(99));
+    const cmdb = sink();
+    assert.equal(await spool.drain(cmdb), true);
+    assert.equal(await spool.drain(cmdb), true);
+    assert.deepEqual(epochs(cmdb.batches), [5]);
+    assert.deepEqual(files(directory), ['4.batch']);
+    assert.equal(lines.filter(({ msg }) => /another version/.test(msg)).length, 1);
+    assert.equal(spool.lost, 0);
+  });
+
+  it('writes what was traced as another host under the id of that one', async () => {
+    const { spool } = spooling(batch({ epoch: 5 }, 7));
+    const cmdb = sink();
+    await spool.drain(cmdb);
+    assert.equal(cmdb.batches[0]?.host.hostId, hostId(7));
+  });
+
   it('does not take a file for a batch whose writing was cut short', async () => {
-    const { spool, directory } = spooling();
-    spool.put(batch());
-    writeFileSync(join(directory, 'spool', '1-1.batch.new'), 'half');
+    const { spool, directory } = spooling(batch());
+    writeFileSync(join(directory, 'spool', '1.batch.new'), 'half');
     const cmdb = sink();
     assert.equal(await spool.drain(cmdb), true);
     assert.equal(cmdb.batches.length, 1);
+    new Spool(directory, recordingLog().log).trim();
+    assert.deepEqual(files(directory), []);
   });
 
-  it('writes once more to a CMDB that was replaced', async () => {
-    const { spool, lines } = spooling();
-    spool.put(batch());
-    const cmdb = sink('lost-all', 'written');
+  it('writes once more what referred to a CMDB that was replaced', async () => {
+    const { spool, lines } = spooling(batch());
+    const cmdb = sink('lost-all', 'replaced');
     assert.equal(await spool.drain(cmdb), true);
     assert.equal(cmdb.batches.length, 2);
     assert.equal(lines.at(-1)?.msg, 'wrote what was spooled');
@@ -105,20 +189,47 @@ describe('the spool', () => {
 
   it('says that a batch is lost when the CMDB refuses it', async () => {
     for (const outcomes of [['rejected'], ['lost-all', 'lost-all']] as const) {
-      const { spool, lines } = spooling();
-      spool.put(batch());
+      const { spool, lines } = spooling(batch());
       assert.equal(await spool.drain(sink(...outcomes)), true);
       assert.equal(spool.isEmpty, true);
       assert.match(lines.at(-1)?.msg ?? '', /it is lost/);
+      assert.equal(spool.lost, 1);
     }
   });
 
-  it('says that a batch is lost when the disk does not take it', () => {
+  it('gives up the oldest when agents left more than there is room for', () => {
+    const { directory, lines } = spooling(...[1, 2, 3, 4].map((epoch) => batch({ epoch })));
+    const { size } = statSync(join(directory, 'spool', '1.batch'));
+    const { log } = recordingLog();
+    const spool = new Spool(directory, log, { maxBytes: 2 * size + 1 });
+    spool.trim();
+    assert.deepEqual(files(directory).sort(), ['3.batch', '4.batch']);
+    assert.equal(spool.lost, 2);
+    assert.deepEqual(lines, []);
+  });
+
+  it('says once that the disk does not take it, and when it does again', () => {
     const { log, lines } = recordingLog();
-    const file = join(root, 'a-file');
-    writeFileSync(file, '');
-    new Spool(file, log).put(batch());
-    assert.match(lines.at(-1)?.msg ?? '', /can't spool/);
-    assert.equal(existsSync(join(file, 'spool')), false);
+    const blocked = join(root, 'blocked');
+    mkdirSync(blocked);
+    writeFileSync(join(blocked, 'spool'), '');
+    const spool = new Spool(blocked, log);
+    for (let attempt = 0; attempt < 3; attempt++) {
+      assert.equal(spool.put(batch({ epoch: 1 }), {}), false);
+    }
+    assert.equal(lines.filter(({ level }) => level === 50).length, 1);
+    assert.match(lines[0]?.msg ?? '', /can't spool/);
+    rmSync(join(blocked, 'spool'));
+    assert.equal(spool.put(batch({ epoch: 2 }), {}), true);
+    assert.match(lines.at(-1)?.msg ?? '', /takes the spool again/);
   });
 });
+
+/** A file of another version. */
+function ofFormat(format: number): Buffer {
+  const content = serialize({ format, batch: batch() });
+  const frame = Buffer.alloc(8);
+  frame.writeUInt32LE(content.length, 0);
+  frame.writeUInt32LE(crc32(content), 4);
+  return Buffer.concat([frame, content]);
+}
