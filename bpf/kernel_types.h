@@ -59,14 +59,15 @@ enum {
 	TCP_CLOSING,
 };
 
-#define AF_INET	     2
-#define AF_INET6     10
-#define IPPROTO_TCP  6
-#define S_IFMT	     0170000
-#define S_IFSOCK     0140000
-#define PF_KTHREAD   0x00200000
-#define SOCK_DONE    1 /* enum sock_flags, include/net/sock.h */
-#define PIDTYPE_PGID 2
+#define AF_INET	      2
+#define AF_INET6      10
+#define IPPROTO_TCP   6
+#define S_IFMT	      0170000
+#define S_IFSOCK      0140000
+#define PF_KTHREAD    0x00200000
+#define SHUTDOWN_MASK 3
+#define SOCK_DONE     1 /* enum sock_flags, include/net/sock.h */
+#define PIDTYPE_PGID  2
 
 /* include/uapi/asm-generic/errno.h */
 #define ENETDOWN     100
@@ -124,6 +125,7 @@ struct socket;
 struct sock {
 	struct sock_common __sk_common;
 	int sk_err;
+	__u8 sk_shutdown;
 	__u16 sk_protocol;
 	struct socket *sk_socket;
 };

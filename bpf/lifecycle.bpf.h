@@ -118,13 +118,27 @@ static __always_inline void on_accept(struct sock *sk)
 		resolve_passive(sk, task, socket);
 }
 
+/*
+ * What a connect failed of. An owner may learn of some errors a moment before the socket is closed
+ * (tcp_v4_err, tcp_write_err), and getsockopt(SO_ERROR) takes them away. No error left, though the
+ * owner has not closed the socket, was one of these: SYNs ran out, or ICMP said no.
+ */
+static __always_inline int reason_of(struct sock *sk)
+{
+	int error = BPF_CORE_READ(sk, sk_err);
+
+	if (error || BPF_CORE_READ(sk, sk_shutdown) == SHUTDOWN_MASK)
+		return error;
+	return TCP_READ(sk, total_retrans) ? ETIMEDOUT : EHOSTUNREACH;
+}
+
 static __always_inline void on_failed(struct sock *sk, struct tt_socket *socket)
 {
 	struct tt_flow_counts *counts = counts_of(&socket->key);
 
 	if (!counts)
 		return;
-	switch (BPF_CORE_READ(sk, sk_err)) {
+	switch (reason_of(sk)) {
 	case ECONNREFUSED:
 		__sync_fetch_and_add(&counts->refused, 1);
 		break;

@@ -9,10 +9,18 @@ export interface Namer {
   lookup(pid: number, startTimeNs: bigint): NamedProcess | undefined;
 }
 
+/** As many as the kernel remembers to have announced (`--max-flows` of the helper). */
+const MAX_ANNOUNCED = 16_384;
+
 /** Says which process is behind each event; null where saying so would be guessing. */
 export class Attributor {
   readonly listeners = new ListenerRegistry();
   readonly #namer: Namer;
+  /**
+   * Who announced a flow, least recently counted first. Counts come later: by then the process may
+   * have executed another program, or another one have its pid, too soon for /proc to tell them apart.
+   */
+  readonly #announced = new Map<string, NamedProcess>();
   #unattributed = 0;
 
   constructor(namer: Namer) {
@@ -53,6 +61,7 @@ export class Attributor {
   /** The process of a flow that has just been announced with its identity. */
   announced(flow: FlowEndpoints, identity: KernelIdentity): NamedProcess {
     const process = this.#namer.fromKernel(identity);
+    this.#remember(keyOf(flow), process);
     this.#noteAcceptor(flow, process);
     return process;
   }
@@ -62,7 +71,7 @@ export class Attributor {
    * accepts at its endpoint.
    */
   counted(flow: FlowEndpoints): NamedProcess | null {
-    const process = flow.process === null ? null : this.#byRef(flow.process);
+    const process = flow.process === null ? null : this.#processOf(flow, flow.process);
     if (process !== null) {
       this.#noteAcceptor(flow, process);
       return process;
@@ -81,10 +90,31 @@ export class Attributor {
     }
   }
 
+  #processOf(flow: FlowEndpoints, process: ProcessRef): NamedProcess | null {
+    const key = keyOf(flow);
+    const announced = this.#announced.get(key);
+    if (announced === undefined) return this.#byRef(process);
+    this.#remember(key, announced);
+    return announced;
+  }
+
+  #remember(key: string, process: NamedProcess): void {
+    this.#announced.delete(key);
+    this.#announced.set(key, process);
+    if (this.#announced.size <= MAX_ANNOUNCED) return;
+    const [oldest] = this.#announced.keys();
+    if (oldest !== undefined) this.#announced.delete(oldest);
+  }
+
   #byRef({ pid, startTimeNs }: ProcessRef): NamedProcess | null {
     const known = this.#namer.lookup(pid, startTimeNs);
     if (known !== undefined) return known;
     const found = this.#namer.fromPid(pid, startTimeNs);
     return found === 'vanished' ? null : found;
   }
+}
+
+function keyOf({ process, netns, direction, local, peer, servicePort }: FlowEndpoints): string {
+  const who = process === null ? '' : `${process.pid} ${process.startTimeNs}`;
+  return `${who} ${netns} ${direction} ${local} ${peer} ${servicePort}`;
 }

@@ -11,6 +11,8 @@ export interface ActorOptions {
   readonly wrapper?: readonly string[];
   /** Another copy of the program, or where it is found within a chroot. */
   readonly program?: string;
+  /** File that it logs its connections to. */
+  readonly truthLog?: string;
 }
 
 /** A process of its own whose sockets are opened, used and closed by a test's command. */
@@ -20,9 +22,10 @@ export class Actor {
   readonly #waiting: ((line: string | null) => void)[] = [];
   #stderr = '';
 
-  constructor({ wrapper = [], program = ACTOR_PROGRAM }: ActorOptions = {}) {
+  constructor({ wrapper = [], program = ACTOR_PROGRAM, truthLog }: ActorOptions = {}) {
     const [command = '', ...argv] = [...wrapper, program];
-    const child = spawn(command, argv, { stdio: ['pipe', 'pipe', 'pipe'] });
+    const env = truthLog === undefined ? process.env : { ...process.env, TRUTH_LOG: truthLog };
+    const child = spawn(command, argv, { stdio: ['pipe', 'pipe', 'pipe'], env });
     this.#child = child;
     child.stderr.setEncoding('utf8').on('data', (text: string) => {
       this.#stderr += text;

@@ -168,19 +168,24 @@ class Tally {
         stored: are,
       });
       if (process === NOBODY) this.#unattributed += are;
-      else if (are > were) this.#wrongProcess += are - were;
     }
+    // A failure of another kind is still this process's.
+    if (process !== NOBODY) this.#wrongProcess += Math.max(0, all(told) - all(happened));
   }
 
   #compareTotal(key: string, outcome: Outcome, truth: ByProcess, stored: ByProcess): void {
     const total = (counts: ByProcess) =>
-      [...counts.values()].reduce((all, each) => all + each[outcome], 0);
+      [...counts.values()].reduce((sum, each) => sum + each[outcome], 0);
     const [happened, told] = [total(truth), total(stored)];
     if (happened === told) return;
     this.#wrongTotals.push({ what: `${key}: ${outcome}`, happened, stored: told });
     this.missing += Math.max(0, happened - told);
     this.#invented += Math.max(0, told - happened);
   }
+}
+
+function all(counts: Counts | undefined): number {
+  return OUTCOMES.reduce((sum, outcome) => sum + (counts?.[outcome] ?? 0), 0);
 }
 
 function countOf(counts: ByProcess, process: string): Record<Outcome, number> {

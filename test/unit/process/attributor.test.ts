@@ -117,6 +117,19 @@ describe('Attributor', () => {
     }
   });
 
+  it('counts for whoever announced a flow, whatever its process is by now', () => {
+    const before = named('before', 10);
+    const after = { ...named('after', 10), startTimeNs: before.startTimeNs };
+    const attributor = new Attributor(new FakeNamer());
+    const elsewhere = { ...flow('active', after), servicePort: 81 };
+    attributor.announced(flow('active', before), identity(before));
+    attributor.announced(elsewhere, identity(after));
+    assert.equal(attributor.counted(flow('active', before))?.record.name, 'before');
+    assert.equal(attributor.counted(elsewhere)?.record.name, 'after');
+    attributor.announced(flow('active', after), identity(after));
+    assert.equal(attributor.counted(flow('active', before))?.record.name, 'after', 'told anew');
+  });
+
   it('learns nothing of listeners from active flows', () => {
     const [one, two] = [named('one', 10), named('two', 11)];
     const attributor = new Attributor(new FakeNamer(one, two));
