@@ -12,7 +12,7 @@ TOOLS := node_modules/.bin
 TSC := $(TOOLS)/tsc -p tsconfig.json
 LIB := $(DESTDIR)$(PREFIX)/lib/transtracer
 UNITS := $(DESTDIR)$(PREFIX)/lib/systemd/system
-C_SOURCES = $(shell find bpf test -name '*.[ch]' -not -path '*/.*')
+C_SOURCES = $(shell find bpf bench test -name '*.[ch]' -not -path '*/.*')
 SCRIPTS = $(shell find scripts test deploy .ci -type f \( -name '*.sh' -o -name run \))
 
 CHECK_NODE = const [major, minor] = process.versions.node.split(".").map(Number); \
@@ -26,7 +26,7 @@ CHECK_NODE = const [major, minor] = process.versions.node.split(".").map(Number)
 # The parts run in order; each knows best how to use both cores.
 .NOTPARALLEL:
 .PHONY: run test build check fmt test-unit test-db test-kernel test-e2e test-truth test-fleet test-kernels \
-	fuzz clean install setup-build setup-check setup-test setup-fuzz setup-kernels node-version \
+	bench fuzz clean install setup-build setup-check setup-test setup-fuzz setup-bench setup-kernels node-version \
 	typescript native test-support
 
 # With a terminal, the shell's job control makes Ctrl-C reach the program but not make, which would
@@ -75,10 +75,16 @@ fmt: setup-check node_modules/.package-lock.json
 	$(TOOLS)/biome check --write .
 	clang-format -i $(C_SOURCES)
 
+# What tracing costs; QUICK=1 shows in three minutes that it works. Pinned beside the clients: the other
+# core is the server's and the tracer's.
+bench: setup-test setup-bench build test-support
+	$(MAKE) -C bench/load
+	taskset -c 1 $(NODE) dist/bench/overhead/main.js
+
 clean:
 	rm -rf build dist
 
-setup-build setup-check setup-test setup-fuzz: setup-%:
+setup-build setup-check setup-test setup-fuzz setup-bench: setup-%:
 	@sh scripts/setup.sh $*
 
 # Without root the matrix is skipped, and says why.

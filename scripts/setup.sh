@@ -1,6 +1,6 @@
 #!/bin/sh
 # Installs the Debian or Ubuntu packages that a make target needs and this machine lacks.
-# usage: scripts/setup.sh PURPOSE...   with PURPOSE one of: build, check, test, fuzz
+# usage: scripts/setup.sh PURPOSE...   with PURPOSE one of: build, check, test, fuzz, bench
 # Does nothing, and fast, when all is there. Anything else than Debian: says what to install.
 set -eu
 
@@ -39,8 +39,17 @@ ruby ruby'
 clang clang
 clang-runtime:fuzzer libclang-rt-dev'
 		;;
+	bench)
+		echo 'wrk wrk
+bpftrace bpftrace
+conntrack conntrack
+tcpdump tcpdump
+iptables iptables
+taskset util-linux
+sysctl procps'
+		;;
 	*)
-		echo "setup: '$1' is no purpose; use build, check, test or fuzz" >&2
+		echo "setup: '$1' is no purpose; use build, check, test, fuzz or bench" >&2
 		exit 2
 		;;
 	esac

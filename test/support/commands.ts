@@ -91,6 +91,8 @@ export interface TtracerdOptions {
 /** A running `ttracerd`, as a user would start it. */
 export class Ttracerd {
   readonly child: ChildProcess;
+  /** When it was started, milliseconds since 1970. */
+  readonly startedAtMs = Date.now();
   readonly #startedMs = performance.now();
   readonly #ended: Promise<Outcome>;
   #stdout = '';

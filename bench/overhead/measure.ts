@@ -1,0 +1,101 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { bpfTime } from './bpf-time.ts';
+import type { Cgroup } from './cgroup.ts';
+import type { Cmdb } from './cmdb.ts';
+import type { LoadFigures } from './load.ts';
+import { foreignCpuMs, grownMs, type Memory, memoryOf } from './proc.ts';
+import type { Condition, RunningTracer, Seen } from './tracer.ts';
+import type { Workload } from './workloads.ts';
+import { World } from './world.ts';
+
+/** One workload under one condition, once. CPU in percent of one core. */
+export interface Measurement {
+  readonly load: LoadFigures;
+  /** How long was measured. */
+  readonly seconds: number;
+  /** All of the tracer: for ours the agent, the helper and PostgreSQL. */
+  readonly cpuPct: number;
+  readonly cpuCmdbPct?: number;
+  readonly cpuHelperPct?: number;
+  /** All of the machine but for what has nothing to do with this: what hides in the kernel shows. */
+  readonly cpuAllPct: number;
+  readonly foreignCpuPct: number;
+  /** Time inside our BPF programs; only while the kernel keeps statistics of them. */
+  readonly bpfNs?: number;
+  readonly startMs?: number;
+  readonly agent?: Memory;
+  readonly helper?: Memory;
+  /** Connections there were, and what the tracer had of them in the end. */
+  readonly truth: number;
+  readonly seen?: Seen;
+}
+
+export interface Bench {
+  readonly cmdb: Cmdb;
+  readonly group: Cgroup;
+  readonly helperGroup: Cgroup;
+}
+
+/** Between the start of a tracer and the measurement. */
+const SETTLE_MS = 500;
+
+/** Measures in a new world. `condition` undefined: nobody traces. */
+export async function measure(
+  bench: Bench,
+  workload: Workload,
+  condition: Condition | undefined,
+): Promise<Measurement> {
+  const world = await World.create();
+  try {
+    const load = await workload.start(world);
+    try {
+      const { side, seconds, allNetns = false } = workload;
+      const setting = { world, cmdb: bench.cmdb, group: bench.group, side, seconds, allNetns };
+      const tracer = await condition?.start(setting);
+      const during = await measureOnce(bench, world, tracer, () => load.run(seconds));
+      const seen = await tracer?.stop();
+      const truth = load.opened + during.load.connections;
+      return { ...during, truth, ...(seen ? { seen } : {}) };
+    } finally {
+      await load.stop();
+    }
+  } finally {
+    await world.destroy();
+  }
+}
+
+async function measureOnce(
+  { cmdb, group, helperGroup }: Bench,
+  world: World,
+  tracer: RunningTracer | undefined,
+  run: () => Promise<LoadFigures>,
+): Promise<Omit<Measurement, 'truth' | 'seen'>> {
+  if (tracer?.helperPid !== undefined) helperGroup.add(tracer.helperPid);
+  await sleep(SETTLE_MS);
+  const groups = [group, helperGroup, cmdb.group, world.groups.server, world.groups.client];
+  const foreignCpu = () => foreignCpuMs(new Set(groups.flatMap((one) => one.pids())));
+  const foreignBefore = foreignCpu();
+  const bpfBefore = await bpfTime(tracer?.helperPid);
+  const before = groups.map((one) => one.cpuUs());
+  const startedMs = performance.now();
+  const load = await run();
+  const elapsedMs = performance.now() - startedMs;
+  const percent = 100 / (elapsedMs * 1000);
+  const used = groups.map((one, index) => (one.cpuUs() - (before[index] ?? 0)) * percent);
+  const bpf = (await bpfTime(tracer?.helperPid)) - bpfBefore;
+  const foreignMs = grownMs(foreignBefore, foreignCpu());
+  const [agentPct = 0, helperPct = 0, cmdbPct = 0] = used;
+  const isOurs = tracer?.helperPid !== undefined;
+  return {
+    load,
+    seconds: elapsedMs / 1000,
+    cpuPct: agentPct + helperPct + (isOurs ? cmdbPct : 0),
+    ...(isOurs ? { cpuHelperPct: helperPct, cpuCmdbPct: cmdbPct } : {}),
+    cpuAllPct: used.reduce((sum, pct) => sum + pct, 0),
+    foreignCpuPct: foreignMs * 1000 * percent,
+    ...(bpf > 0 ? { bpfNs: bpf } : {}),
+    ...(tracer?.startMs === undefined ? {} : { startMs: tracer.startMs }),
+    ...(tracer?.agentPid === undefined ? {} : { agent: memoryOf(tracer.agentPid) }),
+    ...(tracer?.helperPid === undefined ? {} : { helper: memoryOf(tracer.helperPid) }),
+  };
+}
