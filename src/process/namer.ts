@@ -3,8 +3,9 @@ import { cleanIdentity, FactFinder, type Facts } from './facts.ts';
 import type { KernelIdentity, NamedProcess } from './identity.ts';
 import { Placer } from './placer.ts';
 import { ProcFs } from './proc-fs.ts';
-import { type CacheEntry, ProcessCache } from './process-cache.ts';
+import { agrees, type CacheEntry, isSettled, ProcessCache } from './process-cache.ts';
 import { processIdOf } from './process-id.ts';
+import { Siblings } from './siblings.ts';
 import { sameStart, ticksOf } from './stat.ts';
 import { processName } from './text.ts';
 import { UserNames } from './user-names.ts';
@@ -16,6 +17,7 @@ const MAX_COMMANDS = 16_384;
 /** A process may exec or change its user soon after its start and seldom later. */
 const FIRST_TRUST_MS = 1_000;
 const MAX_TRUST_MS = 32_000;
+const MAX_SIBLING_TRUST_MS = 8_000;
 
 export interface ProcessNamerOptions {
   /** Mount point of the proc filesystem, `/proc`. */
@@ -53,7 +55,9 @@ export class ProcessNamer {
   readonly #proc: ProcFs;
   readonly #index: CgroupIndex;
   readonly #cache: ProcessCache;
+  readonly #placer: Placer;
   readonly #finder: FactFinder;
+  readonly #siblings: Siblings;
   readonly #users: UserNames;
   /** Latest command by node id: an instance that died too soon gets that of the others. */
   readonly #commands = new Map<string, string>();
@@ -70,7 +74,9 @@ export class ProcessNamer {
         : { mountPoint: options.cgroupRoot, root: '/' };
     this.#index = new CgroupIndex(mount, options.now);
     this.#cache = new ProcessCache(options.retainMs, MAX_ENTRIES);
-    this.#finder = new FactFinder(this.#proc, new Placer(this.#proc, this.#index, this.#cache));
+    this.#placer = new Placer(this.#proc, this.#index, this.#cache);
+    this.#finder = new FactFinder(this.#proc, this.#placer);
+    this.#siblings = new Siblings(!this.#placer.cgroupIdTells);
     this.#users = new UserNames(options.etcRoot ?? '/etc', options.now);
   }
 
@@ -97,7 +103,9 @@ export class ProcessNamer {
       known.usedAtMs = this.#now();
       return known.named;
     }
-    return this.#remember(this.#finder.fromIdentity(clean, known), known);
+    return known === undefined
+      ? this.#firstMet(clean)
+      : this.#remember(this.#finder.fromIdentity(clean, known), known).named;
   }
 
   /**
@@ -125,7 +133,7 @@ export class ProcessNamer {
     }
     const facts = stat === null ? null : this.#finder.fromProc(pid, stat, same);
     if (facts !== null) {
-      return this.#remember(facts, same);
+      return this.#remember(facts, same).named;
     }
     if (known !== undefined) {
       known.goneAtMs ??= now;
@@ -152,14 +160,32 @@ export class ProcessNamer {
     this.#cache.sweep(new Set(this.#proc.pids()), this.#now());
   }
 
-  #remember(facts: Facts, known: CacheEntry | undefined): NamedProcess {
+  /** A process seen for the first time, after a sibling if it has one. */
+  #firstMet(identity: KernelIdentity): NamedProcess {
+    const now = this.#now();
+    const sibling = this.#siblings.entryFor(identity, now);
+    if (sibling !== undefined) {
+      const startTicks = ticksOf(identity.startTimeNs);
+      // Whether it lives still, the next sweep finds out.
+      const times = { goneAtMs: null, usedAtMs: now, trustedUntilMs: now + FIRST_TRUST_MS };
+      this.#cache.put(identity.pid, { ...sibling, ...times, startTicks, trustMs: FIRST_TRUST_MS });
+      return sibling.named;
+    }
+    const entry = this.#remember(this.#finder.fromIdentity(identity, undefined), undefined);
+    if (this.#placer.sharedBySiblings(identity)) {
+      this.#siblings.learn(identity, entry, MAX_SIBLING_TRUST_MS);
+    }
+    return entry.named;
+  }
+
+  #remember(facts: Facts, known: CacheEntry | undefined): CacheEntry {
     const now = this.#now();
     this.#named++;
     const fresh = this.#nameOf(facts);
     const unchanged = known !== undefined && sameName(known.named, fresh);
     const named = unchanged ? known.named : fresh;
     const trustMs = unchanged ? Math.min(known.trustMs * 2, MAX_TRUST_MS) : FIRST_TRUST_MS;
-    this.#cache.put(facts.pid, {
+    const entry: CacheEntry = {
       named,
       placement: facts.placement,
       comm: facts.comm,
@@ -169,8 +195,9 @@ export class ProcessNamer {
       usedAtMs: now,
       trustedUntilMs: now + trustMs,
       trustMs,
-    });
-    return named;
+    };
+    this.#cache.put(facts.pid, entry);
+    return entry;
   }
 
   #nameOf(facts: Facts): NamedProcess {
@@ -206,23 +233,6 @@ export class ProcessNamer {
     this.#commands.set(processId, command);
     return command;
   }
-}
-
-/** Whether a cached entry is what the kernel said: no exec, change of user or move since. */
-function agrees(entry: CacheEntry, identity: KernelIdentity): boolean {
-  const { record } = entry.named;
-  return (
-    (identity.exe === '' || identity.exe === record.exe) &&
-    (identity.comm === '' || identity.comm === entry.comm) &&
-    (identity.uid < 0 || identity.uid === record.uid) &&
-    identity.pgid === record.pgid &&
-    (identity.cgroupId === 0n || entry.cgroupId === 0n || identity.cgroupId === entry.cgroupId)
-  );
-}
-
-/** Whether an entry needs no look at /proc. */
-function isSettled(entry: CacheEntry, nowMs: number): boolean {
-  return entry.goneAtMs !== null || nowMs < entry.trustedUntilMs;
 }
 
 function sameName(a: NamedProcess, b: NamedProcess): boolean {

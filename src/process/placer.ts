@@ -34,6 +34,25 @@ export class Placer {
     index.learn('/');
   }
 
+  /** Whether processes with the same cgroup id are in the same place, whoever their parents are. */
+  get cgroupIdTells(): boolean {
+    return !this.#hasV1;
+  }
+
+  /**
+   * Whether children of this process' parent that have its cgroup id are where it is. With v1
+   * hierarchies those of a supervisor need not be: it puts them there in ways the id doesn't show.
+   */
+  sharedBySiblings({ ppid, startTimeNs }: KernelIdentity): boolean {
+    if (!this.#hasV1) return true;
+    const parent = ppid <= 1 ? null : this.#proc.stat(ppid);
+    return (
+      parent !== null &&
+      startedBefore(parent.startTicks, ticksOf(startTimeNs)) &&
+      !SUPERVISOR.test(parent.comm)
+    );
+  }
+
   /**
    * Placement of a running process (or thread).
    * @param cgroupId cgroup v2 id the kernel gave with the event, 0n if none

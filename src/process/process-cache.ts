@@ -1,5 +1,5 @@
 import type { Placement } from './cgroup.ts';
-import type { NamedProcess } from './identity.ts';
+import type { KernelIdentity, NamedProcess } from './identity.ts';
 import { sameStart } from './stat.ts';
 
 /** A process nothing happened to for so long is forgotten; naming it again is cheap. */
@@ -20,6 +20,23 @@ export interface CacheEntry {
   /** Until then what is known is taken for true without a look at /proc. */
   trustedUntilMs: number;
   trustMs: number;
+}
+
+/** Whether a cached entry is what the kernel said: no exec, change of user or move since. */
+export function agrees(entry: CacheEntry, identity: KernelIdentity): boolean {
+  const { record } = entry.named;
+  return (
+    (identity.exe === '' || identity.exe === record.exe) &&
+    (identity.comm === '' || identity.comm === entry.comm) &&
+    (identity.uid < 0 || identity.uid === record.uid) &&
+    identity.pgid === record.pgid &&
+    (identity.cgroupId === 0n || entry.cgroupId === 0n || identity.cgroupId === entry.cgroupId)
+  );
+}
+
+/** Whether an entry needs no look at /proc. */
+export function isSettled(entry: CacheEntry, nowMs: number): boolean {
+  return entry.goneAtMs !== null || nowMs < entry.trustedUntilMs;
 }
 
 /**
