@@ -7,6 +7,8 @@ export const LONGEST_BUCKET_MS = 86_400_000;
 /** What one half counted in a range. */
 export interface Totals {
   readonly connections: bigint;
+  /** Of the connections: those that an earlier slice of the range counts as well. */
+  readonly carried?: bigint;
   readonly failed: bigint;
   readonly open: bigint;
   readonly bytesToPassive: bigint;

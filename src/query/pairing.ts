@@ -112,6 +112,7 @@ function link(active: End, passive: End, totals: Totals, evidence: End | null = 
     passiveAddress: first.passiveAddress,
     passivePort: first.passivePort,
     connections: totals.connections,
+    carried: totals.carried ?? 0n,
     failed: totals.failed,
     open: totals.open,
     bytesToPassive: totals.bytesToPassive,
@@ -146,6 +147,37 @@ function compareWeight(a: Half, b: Half): number {
   if (a.connections !== b.connections) return a.connections > b.connections ? -1 : 1;
   const [x, y] = [`${a.hostId}:${a.processId}`, `${b.hostId}:${b.processId}`];
   return x < y ? -1 : x > y ? 1 : 0;
+}
+
+/**
+ * Links of one edge in several eras, in order of time, as one link for each pair of nodes. A
+ * connection that stayed open from one era to the next counts once.
+ */
+export function mergeLinks(eras: readonly (readonly Link[])[]): Link[] {
+  if (eras.length === 1) return [...(eras[0] ?? [])];
+  const merged = new Map<string, Link>();
+  for (const link of eras.flat()) {
+    const known = merged.get(link.key);
+    merged.set(link.key, known === undefined ? link : joined(known, link));
+  }
+  return [...merged.values()];
+}
+
+function joined(earlier: Link, later: Link): Link {
+  return {
+    ...later,
+    connections: earlier.connections + later.connections - (later.carried ?? 0n),
+    carried: earlier.carried ?? 0n,
+    failed: earlier.failed + later.failed,
+    open: earlier.open + later.open,
+    bytesToPassive: earlier.bytesToPassive + later.bytesToPassive,
+    bytesToActive: earlier.bytesToActive + later.bytesToActive,
+    firstSeen: earlier.firstSeen < later.firstSeen ? earlier.firstSeen : later.firstSeen,
+    lastSeen: earlier.lastSeen > later.lastSeen ? earlier.lastSeen : later.lastSeen,
+    seenBy: earlier.seenBy === later.seenBy ? later.seenBy : 'both',
+    foundBy: earlier.foundBy | later.foundBy,
+    ambiguous: earlier.ambiguous || later.ambiguous,
+  };
 }
 
 /** The names of the stored bits. */

@@ -1,22 +1,10 @@
 import type { ClientBase } from 'pg';
-import { isLoopback } from './address.ts';
+import type { Span } from './coverage.ts';
 import { listenersAt } from './listener-match.ts';
-import { addressRef, attributedRef, type NodeRef, parseScope } from './node-ref.ts';
+import { addressRef, attributedRef, type NodeRef } from './node-ref.ts';
+import type { EdgeEnd, OwnerBook } from './owners.ts';
+import type { AddressOwner } from './ownership.ts';
 import type { TimeRange } from './range.ts';
-
-/** An end of an edge that no half names: its host saw nothing of it, or runs no agent. */
-export interface UnseenEnd {
-  readonly address: string;
-  /** The port it listens on; null for an active end. */
-  readonly port: number | null;
-  readonly scope: string;
-}
-
-/** Where an address lives: a host's network namespace. */
-export interface AddressOwner {
-  readonly hostId: string;
-  readonly netns: string;
-}
 
 export interface Listener {
   readonly hostId: string;
@@ -24,33 +12,16 @@ export interface Listener {
   readonly address: string;
   readonly port: number;
   readonly netns: string;
+  readonly firstSeen: Date;
+  readonly lastSeen: Date;
 }
-
-/**
- * Owners of addresses that were first seen before $1: routable ones ($2), and host-local ones of
- * one host each ($3 host ids, $4 addresses).
- */
-export const OWNERS = `
-SELECT host_id, host(address) AS address, netns, host_local, last_seen FROM host_addresses
-WHERE address = ANY($2::inet[]) AND NOT host_local AND first_seen < $1
-UNION ALL
-SELECT host_id, host(address), netns, host_local, last_seen FROM host_addresses
-WHERE (host_id, address) IN (SELECT h, a FROM unnest($3::uuid[], $4::inet[]) AS u(h, a))
-  AND first_seen < $1`;
 
 /** Listeners on given ports of given hosts ($3, $4) that were seen listening from $1 to $2. */
 export const LISTENERS = `
-SELECT host_id, process_id::text, host(address) AS address, port, netns FROM passive_nodes
+SELECT host_id, process_id::text, host(address) AS address, port, netns, first_seen, last_seen
+FROM passive_nodes
 WHERE (host_id, port) IN (SELECT h, p FROM unnest($3::uuid[], $4::int[]) AS u(h, p))
   AND last_seen >= $1 AND first_seen < $2`;
-
-interface OwnerRow {
-  host_id: string;
-  address: string;
-  netns: string;
-  host_local: boolean;
-  last_seen: Date;
-}
 
 interface ListenerRow {
   host_id: string;
@@ -58,125 +29,100 @@ interface ListenerRow {
   address: string;
   port: number;
   netns: string;
+  first_seen: Date;
+  last_seen: Date;
+}
+
+/** An end that no half names, in the time it is asked for. */
+export interface UnseenEnd {
+  readonly end: EdgeEnd;
+  readonly window: Span;
 }
 
 /**
- * Names the ends that no half names, from who owned the address and who listened there. It never
- * guesses: two candidates are as good as none. Answers are kept, so one address is asked for once.
+ * Names the ends that no half names (their host saw nothing of them, or runs no agent), from who
+ * owned the address at that time and listened there. It never guesses: two candidates are as good as
+ * none.
  */
 export class EndResolver {
   readonly #client: ClientBase;
   readonly #range: TimeRange;
-  readonly #known = new Map<string, NodeRef>();
+  readonly #owners: OwnerBook;
+  /** By host and port; none where nobody listens. */
+  readonly #listeners = new Map<string, Listener[]>();
 
-  constructor(client: ClientBase, range: TimeRange) {
+  constructor(client: ClientBase, range: TimeRange, owners: OwnerBook) {
     this.#client = client;
     this.#range = range;
+    this.#owners = owners;
   }
 
-  /** Resolves all ends with at most two queries; afterwards `resolved` answers for each of them. */
+  /** Afterwards `resolved` answers for these ends, whose owners are known. Takes one query at most. */
   async load(ends: readonly UnseenEnd[]): Promise<void> {
-    const missing = new Map(
-      ends.map((end) => [endKey(end), end] as const).filter(([key]) => !this.#known.has(key)),
-    );
-    if (missing.size === 0) return;
-    const owners = await this.#loadOwners([...missing.values()]);
-    const listeners = await this.#loadListeners(owners);
-    for (const [key, end] of missing) {
-      this.#known.set(key, nameEnd(end, owners.get(end) ?? [], listeners));
+    const wanted = new Map<string, { readonly hostId: string; readonly port: number }>();
+    for (const { end, window } of ends) {
+      const { port } = end;
+      if (port === null) continue;
+      for (const { hostId } of this.#owners.at(end, window)) {
+        const key = listenerKey(hostId, port);
+        if (!this.#listeners.has(key)) wanted.set(key, { hostId, port });
+      }
     }
-  }
-
-  /** The node of an end given to `load` before. */
-  resolved(end: UnseenEnd): NodeRef {
-    return this.#known.get(endKey(end)) ?? addressRef(null, end.address, end.scope);
-  }
-
-  async #loadOwners(ends: readonly UnseenEnd[]): Promise<Map<UnseenEnd, AddressOwner[]>> {
-    const asked = ends.filter((end) => !isConfinedLoopback(end));
-    const routable = asked.filter((end) => end.scope === '');
-    const local = asked.filter((end) => end.scope !== '');
-    const { rows } =
-      asked.length === 0
-        ? { rows: [] }
-        : await this.#client.query<OwnerRow>(OWNERS, [
-            this.#range.until,
-            routable.map((end) => end.address),
-            local.map((end) => parseScope(end.scope)?.hostId),
-            local.map((end) => end.address),
-          ]);
-    return new Map(ends.map((end) => [end, this.#ownersOf(end, rows)]));
-  }
-
-  #ownersOf(end: UnseenEnd, rows: readonly OwnerRow[]): AddressOwner[] {
-    const scope = parseScope(end.scope);
-    if (scope !== null && isLoopback(end.address)) return [scope];
-    const candidates = rows.filter(
-      (row) =>
-        row.address === end.address &&
-        (scope === null
-          ? !row.host_local
-          : row.host_id === scope.hostId && (scope.netns === '' || row.netns === scope.netns)),
-    );
-    return latestOwners(candidates, this.#range.since);
-  }
-
-  async #loadListeners(owners: ReadonlyMap<UnseenEnd, AddressOwner[]>): Promise<Listener[]> {
-    const wanted = [...owners].flatMap(([end, ends]) =>
-      end.port === null ? [] : ends.map((owner) => ({ hostId: owner.hostId, port: end.port })),
-    );
-    if (wanted.length === 0) return [];
+    if (wanted.size === 0) return;
+    for (const key of wanted.keys()) this.#listeners.set(key, []);
     const { rows } = await this.#client.query<ListenerRow>(LISTENERS, [
       this.#range.since,
       this.#range.until,
-      wanted.map(({ hostId }) => hostId),
-      wanted.map(({ port }) => port),
+      [...wanted.values()].map(({ hostId }) => hostId),
+      [...wanted.values()].map(({ port }) => port),
     ]);
-    return rows.map((row) => ({
-      hostId: row.host_id,
-      processId: row.process_id,
-      address: row.address,
-      port: row.port,
-      netns: row.netns,
-    }));
+    for (const row of rows) {
+      this.#listeners.get(listenerKey(row.host_id, row.port))?.push(toListener(row));
+    }
+  }
+
+  /** The node of an end. */
+  resolved({ end, window }: UnseenEnd): NodeRef {
+    const { address, port, scope } = end;
+    const owners = this.#owners.at(end, window);
+    const hostIds = new Set(owners.map((owner) => owner.hostId));
+    const [hostId] = hostIds;
+    if (hostId === undefined || hostIds.size > 1) return addressRef(null, address, scope);
+    if (port === null) return addressRef(hostId, address, scope);
+    const processIds = this.#processesAt(owners, address, port, window);
+    const [processId] = processIds;
+    return processId !== undefined && processIds.size === 1
+      ? attributedRef(hostId, processId, address, scope)
+      : addressRef(hostId, address, scope);
+  }
+
+  #processesAt(
+    owners: readonly AddressOwner[],
+    address: string,
+    port: number,
+    window: Span,
+  ): Set<string> {
+    const found = owners.flatMap((owner) => {
+      const here = this.#listeners.get(listenerKey(owner.hostId, port)) ?? [];
+      return listenersAt(owner, address, port, here);
+    });
+    const then = found.filter((it) => it.firstSeen <= window.to && it.lastSeen >= window.from);
+    return new Set((then.length > 0 ? then : found).map((listener) => listener.processId));
   }
 }
 
-function endKey(end: UnseenEnd): string {
-  return `${end.scope}|${end.address}|${end.port ?? ''}`;
+function listenerKey(hostId: string, port: number): string {
+  return `${hostId} ${port}`;
 }
 
-/** A loopback address belongs to the scope's namespace; it need not be listed as an address. */
-function isConfinedLoopback(end: UnseenEnd): boolean {
-  return end.scope !== '' && isLoopback(end.address);
-}
-
-/** Those who still owned the address in the range; if none did, those who owned it last. */
-function latestOwners(rows: readonly OwnerRow[], since: Date): AddressOwner[] {
-  const within = rows.filter((row) => row.last_seen >= since);
-  const latest = Math.max(...rows.map((row) => row.last_seen.getTime()));
-  const chosen =
-    within.length > 0 ? within : rows.filter((row) => row.last_seen.getTime() === latest);
-  return chosen.map((row) => ({ hostId: row.host_id, netns: row.netns }));
-}
-
-function nameEnd(
-  end: UnseenEnd,
-  owners: readonly AddressOwner[],
-  listeners: readonly Listener[],
-): NodeRef {
-  const hostIds = new Set(owners.map((owner) => owner.hostId));
-  const [hostId] = hostIds;
-  if (hostId === undefined || hostIds.size > 1) return addressRef(null, end.address, end.scope);
-  const { port } = end;
-  if (port === null) return addressRef(hostId, end.address, end.scope);
-  const processIds = new Set(
-    owners.flatMap((owner) =>
-      listenersAt(owner, end.address, port, listeners).map((listener) => listener.processId),
-    ),
-  );
-  const [processId] = processIds;
-  return processId !== undefined && processIds.size === 1
-    ? attributedRef(hostId, processId, end.address, end.scope)
-    : addressRef(hostId, end.address, end.scope);
+function toListener(row: ListenerRow): Listener {
+  return {
+    hostId: row.host_id,
+    processId: row.process_id,
+    address: row.address,
+    port: row.port,
+    netns: row.netns,
+    firstSeen: row.first_seen,
+    lastSeen: row.last_seen,
+  };
 }

@@ -144,7 +144,11 @@ async function loadBusy(
         known.filter((row) => row.side === side && isHalfOf(row, node));
       const active = of('A', link.active);
       const own = active.length > 0 ? active : of('P', link.passive);
-      return [link.key, own.map((row) => toBusy(row, range))];
+      // An edge whose address changed hands is several links, each with its time.
+      const within = own.filter(
+        (row) => row.bucket <= link.lastSeen && endOf(row) > link.firstSeen.getTime(),
+      );
+      return [link.key, within.map((row) => toBusy(row, range))];
     }),
   );
 }
@@ -154,8 +158,12 @@ function isHalfOf(row: BusyRow, node: NodeRef): boolean {
   return node.kind === 'process' ? node.processId === row.process_id : row.process_id === '0';
 }
 
+function endOf(row: BusyRow): number {
+  return row.bucket.getTime() + row.bucket_seconds * 1000;
+}
+
 function toBusy(row: BusyRow, range: TimeRange): Busy {
-  const endMs = row.bucket.getTime() + row.bucket_seconds * 1000;
+  const endMs = endOf(row);
   return {
     from: new Date(Math.max(row.bucket.getTime(), range.since.getTime())),
     to: new Date(Math.min(endMs, range.until.getTime())),

@@ -56,7 +56,7 @@ function id(...parts: readonly unknown[]): string {
 export class WorldHost {
   readonly hostId = randomUUID();
   readonly name: string;
-  readonly #addresses: HostAddressRecord[];
+  #addresses: HostAddressRecord[];
   readonly #processes = new Map<string, ProcessRecord>();
   readonly #listeners: PassiveNodeRecord[] = [];
   readonly #flows: FlowRecord[] = [];
@@ -84,6 +84,16 @@ export class WorldHost {
       firstSeen: at(from),
       lastSeen: at(to),
     });
+    return this;
+  }
+
+  /** When agents ran here, in minutes after noon; by default all the time. */
+  loopback(...runs: readonly (readonly [number, number])[]): this {
+    const local = ['127.0.0.1', '::1'];
+    this.#addresses = this.#addresses.filter(({ address }) => !local.includes(address));
+    for (const [from, to] of runs) {
+      for (const address of local) this.address(address, '', true, from, to);
+    }
     return this;
   }
 
