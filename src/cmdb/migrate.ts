@@ -1,6 +1,7 @@
 import type pg from 'pg';
 import { ExitCode, UserError } from '../common/exit-codes.ts';
 import { describeError, sqlState } from './errors.ts';
+import { extendGrants } from './grants.ts';
 import { type Migration, migrationDirectory, readMigrations } from './migration-files.ts';
 import { CREATE_SCHEMA_MIGRATIONS } from './statements/create-schema-migrations.ts';
 import { INSERT_SCHEMA_MIGRATION } from './statements/insert-schema-migration.ts';
@@ -89,6 +90,7 @@ async function applyMigration(client: pg.ClientBase, migration: Migration): Prom
       await client.query(migration.sql);
       const { version, name, breaking } = migration;
       await client.query(INSERT_SCHEMA_MIGRATION, [version, name, breaking]);
+      await extendGrants(client);
     }
     await client.query('COMMIT');
     return isNew;

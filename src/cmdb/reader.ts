@@ -6,6 +6,7 @@ import { type EmbeddedServer, findEmbedded, startEmbedded } from './embedded/ser
 import { describeError, sqlState } from './errors.ts';
 import type { CmdbLocation } from './location.ts';
 import { checkSchema, migrate } from './migrate.ts';
+import { type RoleNames, type RolesOutcome, setUpRoles } from './roles.ts';
 import { BEGIN_READING } from './statements/begin-reading.ts';
 
 /** A connection for queries; {@link Reader.close} also ends a server started for it. */
@@ -116,23 +117,30 @@ export async function openReader(
   });
 }
 
+export interface Initialised {
+  /** Versions of the schema applied now; none when it was up to date. */
+  readonly applied: readonly number[];
+  readonly roles: RolesOutcome | undefined;
+}
+
 /**
  * `ttctl init`: creates the embedded CMDB if that is meant and there is none, and brings the schema up
- * to date.
- * @returns the versions applied now; none when it was up to date
- * @throws UserError as {@link openReader}, and when the schema may not be created
+ * to date; with names, also sets up the roles of agents and of those who ask.
+ * @throws UserError as {@link openReader}, and when the schema or the roles may not be created
  */
 export async function initCmdb(
   location: CmdbLocation,
-  options: ReaderOptions = {},
-): Promise<number[]> {
+  options: ReaderOptions & { readonly roles?: RoleNames | undefined } = {},
+): Promise<Initialised> {
+  const { roles: names } = options;
   const { connectTimeoutMs = CONNECT_TIMEOUT_MS, log = pino({ enabled: false }) } = options;
   const target = await reach(location, (dataDir) => startEmbedded({ dataDir, log }));
   return await withConnection(target, connectTimeoutMs, async (connection) => {
     const applied = await migrate(connection.client);
+    const roles = names === undefined ? undefined : await setUpRoles(connection.client, names);
     await connection.close();
     await target.stop();
-    return applied;
+    return { applied, roles };
   });
 }
 

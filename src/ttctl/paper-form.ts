@@ -67,7 +67,10 @@ function paperOptions(yargs: Argv): Argv {
 
 function toRequest(args: PaperArguments): Request {
   const cmdb = { cmdb: databaseUrl(args), dataDir: undefined };
-  if (args.createSchema) return { kind: 'run', run: (io: Io) => runInit(cmdb, io) };
+  if (args.createSchema) {
+    const init = { ...cmdb, roles: false, writerRole: undefined, readerRole: undefined };
+    return { kind: 'run', run: (io: Io) => runInit(init, io) };
+  }
   const { ipv4, port, depth, format, since, until } = args;
   if (ipv4 === undefined) {
     throw new UserError(ExitCode.usage, '--ipv4 ADDR is missing; see ttctl --help');

@@ -59,8 +59,8 @@ describe('openReader', () => {
   it('exits 5 when there is no schema, and init makes it', async () => {
     const empty = await location(false);
     await refusal(empty, ExitCode.cmdbSchema, /not initialised: run ttctl init/);
-    assert.ok((await initCmdb(empty)).length > 0);
-    assert.deepEqual(await initCmdb(empty), []);
+    assert.ok((await initCmdb(empty)).applied.length > 0);
+    assert.deepEqual((await initCmdb(empty)).applied, []);
     await (await openReader(empty)).close();
   });
 
@@ -113,7 +113,7 @@ describe('openReader', () => {
     try {
       const embedded = resolveCmdb({ cmdb: 'embedded', env: {}, dataDir });
       await refusal(embedded, ExitCode.cmdbSchema, /no CMDB in/);
-      assert.ok((await initCmdb(embedded)).length > 0);
+      assert.ok((await initCmdb(embedded)).applied.length > 0);
       const { client, close } = await openReader(embedded);
       assert.equal((await client.query('SELECT 1 FROM flows')).rowCount, 0);
       await close();

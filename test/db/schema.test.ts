@@ -33,7 +33,8 @@ SELECT format('index %s', pg_get_indexdef(i.indexrelid))
 FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid
 WHERE c.relnamespace = 'public'::regnamespace
 UNION ALL
-SELECT format('function %s returns %s%s', p.oid::regprocedure, p.prorettype::regtype, p.prosrc)
+SELECT format('function %s returns %s%s%s', p.oid::regprocedure, p.prorettype::regtype,
+              CASE WHEN p.prosecdef THEN ' as its owner, ' || array_to_string(p.proconfig, ', ') ELSE '' END, p.prosrc)
 FROM pg_proc p WHERE p.pronamespace = 'public'::regnamespace
 ) AS facts ORDER BY fact COLLATE "C"
 `;
