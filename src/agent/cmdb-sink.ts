@@ -1,4 +1,5 @@
 import type pino from 'pino';
+import type { CmdbConfig } from '../cmdb/connection.ts';
 import type { EmbeddedServer } from '../cmdb/embedded/server.ts';
 import { startEmbedded } from '../cmdb/embedded/server.ts';
 import { CmdbRejected, CmdbUnavailable, type OutageKind } from '../cmdb/errors.ts';
@@ -134,19 +135,28 @@ export class CmdbSink implements Sink {
   }
 }
 
+/** A sink, and how to connect to its database for anything else; null where there is none. */
+export interface Destination {
+  readonly sink: Sink;
+  readonly config: CmdbConfig | null;
+}
+
 /**
  * Opens the sink of a location; an embedded CMDB is started.
  * @throws UserError when the embedded CMDB can't be started
  */
-export async function openSink(location: CmdbLocation, log: pino.Logger): Promise<Sink> {
+export async function openSink(location: CmdbLocation, log: pino.Logger): Promise<Destination> {
   switch (location.kind) {
     case 'none':
-      return new NoSink();
-    case 'server':
-      return new CmdbSink(new CmdbWriter({ config: location.config, log }), null, log);
+      return { sink: new NoSink(), config: null };
+    case 'server': {
+      const { config } = location;
+      return { sink: new CmdbSink(new CmdbWriter({ config, log }), null, log), config };
+    }
     case 'embedded': {
       const server = await startEmbedded({ dataDir: location.dataDir, log });
-      return new CmdbSink(new CmdbWriter({ config: server.config, log }), server, log);
+      const { config } = server;
+      return { sink: new CmdbSink(new CmdbWriter({ config, log }), server, log), config };
     }
   }
 }

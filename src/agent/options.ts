@@ -33,6 +33,8 @@ export interface AgentOptions {
   readonly logLevel: (typeof LOG_LEVELS)[number];
   readonly listen: ListenAddress | null;
   readonly once: boolean;
+  /** How long what this host wrote is kept; null: for ever. */
+  readonly retentionMs: number | null;
 }
 
 interface OptionSpec {
@@ -60,6 +62,7 @@ export const OPTION_SPECS = {
   'data-dir': { describe: 'embedded CMDB, spool, host id', default: DEFAULT_DATA_DIR },
   'log-level': { describe: 'least severe level logged', choices: LOG_LEVELS, default: 'info' },
   listen: { describe: 'address of /metrics and /healthz, such as 127.0.0.1:9464 [off]' },
+  retention: { describe: "remove this host's data that is older, at least 1d: 30d, 12w [never]" },
   once: { describe: 'take one snapshot, write it, exit', boolean: true },
 } as const satisfies Record<string, OptionSpec>;
 
@@ -133,6 +136,7 @@ const MIN_INTERVAL_MS = 100;
 /** Timers reach not quite 25 days; nobody wants to wait longer than this. */
 const MAX_INTERVAL_MS = 86_400_000;
 const MAX_BUCKET_MS = 86_400_000;
+const MIN_RETENTION_MS = 86_400_000;
 const UUID = /^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i;
 
 /**
@@ -179,6 +183,7 @@ export function resolveOptions({ argv, env, file }: OptionSources): AgentOptions
     logLevel: choose('log-level', LOG_LEVELS),
     listen: given.listen === undefined ? null : parseListenAddress(given.listen),
     once: given.once === undefined ? false : choose('once', ['true', 'false']) === 'true',
+    retentionMs: given.retention === undefined ? null : retention(given.retention),
   };
 }
 
@@ -196,6 +201,15 @@ function bucketLength(text: string): number {
   const ms = parseDurationMs(text, '--bucket');
   if (ms % 1000 !== 0 || ms > MAX_BUCKET_MS || MAX_BUCKET_MS % ms !== 0) {
     throw usage(`--bucket: '${text}' does not divide a day into whole seconds; use 1m, 5m or 1h`);
+  }
+  return ms;
+}
+
+/** History is kept by day; anything shorter is a typing error that would cost nearly all of it. */
+function retention(text: string): number {
+  const ms = parseDurationMs(text, '--retention');
+  if (ms < MIN_RETENTION_MS) {
+    throw usage(`--retention: '${text}' is less than a day, by which history is kept; use 30d`);
   }
   return ms;
 }

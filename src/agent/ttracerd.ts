@@ -4,7 +4,7 @@ import { FlowTable } from '../flow/flow-table.ts';
 import { Attributor } from '../process/attributor.ts';
 import { ProcessNamer } from '../process/namer.ts';
 import { Agent } from './agent.ts';
-import { openSink, type Sink } from './cmdb-sink.ts';
+import { type Destination, openSink } from './cmdb-sink.ts';
 import { CoverageTracker } from './coverage-tracker.ts';
 import { takeDataDir } from './data-dir.ts';
 import { Flusher, type Remains } from './flusher.ts';
@@ -19,6 +19,7 @@ import { serveMetrics } from './metrics-server.ts';
 import { OpenConnectionsFile } from './open-connections.ts';
 import type { AgentOptions } from './options.ts';
 import { checkPrivileges } from './privileges.ts';
+import { Retention } from './retention.ts';
 import { type Predecessor, Spool } from './spool.ts';
 import { Tracer } from './tracer.ts';
 import { within } from './within.ts';
@@ -53,14 +54,14 @@ export async function runAgent(context: RunContext): Promise<void> {
   const lock = takeDataDir(options.dataDir);
   try {
     const parts = assemble(context, location);
-    const sink = await openUnlessStopped(location, log, stop);
-    if (sink !== null) await trace(context, { ...parts, sink });
+    const destination = await openUnlessStopped(location, log, stop);
+    if (destination !== null) await trace(context, { ...parts, ...destination });
   } finally {
     lock.release();
   }
 }
 
-type Parts = ReturnType<typeof assemble> & { readonly sink: Sink };
+type Parts = ReturnType<typeof assemble> & Destination;
 
 /** Makes all parts that hold what is traced; nothing runs yet. */
 function assemble({ options, env, log, version, stdout }: RunContext, location: CmdbLocation) {
@@ -92,7 +93,18 @@ function assemble({ options, env, log, version, stdout }: RunContext, location: 
   const coverage = new CoverageTracker();
   const ledger = new Ledger({ host, epoch, table, inventory, coverage });
   const output = options.output === 'jsonl' ? new JsonlOutput(stdout, host.hostId) : null;
-  return { supervisor, namer, attributor, table, inventory, coverage, ledger, output, remains };
+  return {
+    host,
+    supervisor,
+    namer,
+    attributor,
+    table,
+    inventory,
+    coverage,
+    ledger,
+    output,
+    remains,
+  };
 }
 
 /**
@@ -112,12 +124,12 @@ async function openUnlessStopped(
   location: CmdbLocation,
   log: pino.Logger,
   stop: AbortSignal,
-): Promise<Sink | null> {
+): Promise<Destination | null> {
   const opening = openSink(location, log);
-  const sink = await Promise.race([opening, aborted(stop).then(() => null)]);
-  if (sink !== null) return sink;
+  const opened = await Promise.race([opening, aborted(stop).then(() => null)]);
+  if (opened !== null) return opened;
   log.info('stopping before the CMDB is up');
-  const stopped = opening.then((late) => late.stop());
+  const stopped = opening.then((late) => late.sink.stop());
   await within(STOP_STARTING_MS, stopped).catch((error: unknown) => {
     log.debug({ err: error }, 'the CMDB would not have come up');
   });
@@ -131,6 +143,7 @@ async function trace({ options, log, stop, onReload }: RunContext, parts: Parts)
   const agent = new Agent({ ...parts, flusher, log }, options);
   const tracer = new Tracer({ ...parts, log }, options.once ? 'once' : 'continuous', agent);
   const sources = { ...parts, agent };
+  const retention = retentionOf(options, parts, log);
   let tracing: Promise<void> = Promise.resolve();
   let closeServer = (): void => undefined;
   try {
@@ -139,6 +152,7 @@ async function trace({ options, log, stop, onReload }: RunContext, parts: Parts)
       closeServer = await serveMetrics(options.listen, () => collectMetrics(sources), health);
     }
     supervisor.start();
+    retention?.start();
     tracing = tracer.run();
     onReload((changed) => agent.changeIntervals(changed));
     await Promise.race([tracing, agent.start(), aborted(stop)]);
@@ -147,8 +161,19 @@ async function trace({ options, log, stop, onReload }: RunContext, parts: Parts)
     throw explainFailure(error, options);
   } finally {
     closeServer();
+    retention?.stop();
     await agent.stop(tracing);
   }
+}
+
+/** What removes old data, where there is a CMDB to remove it from. */
+function retentionOf(
+  { retentionMs, once }: AgentOptions,
+  { config, host: { hostId } }: Parts,
+  log: pino.Logger,
+): Retention | null {
+  if (retentionMs === null || config === null || once) return null;
+  return new Retention({ config, hostId, retentionMs, log });
 }
 
 async function aborted(signal: AbortSignal): Promise<void> {

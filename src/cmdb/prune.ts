@@ -83,12 +83,21 @@ async function inTransaction(
   sql: string,
   values: readonly unknown[] = [],
 ): Promise<number> {
+  return (await transact(client, sql, values)).rowCount ?? 0;
+}
+
+/** Runs a statement of upkeep in a transaction; again, if an agent was in the way. */
+export async function transact<R extends pg.QueryResultRow>(
+  client: pg.ClientBase,
+  sql: string,
+  values: readonly unknown[] = [],
+): Promise<pg.QueryResult<R>> {
   for (let attempt = 1; ; attempt += 1) {
     try {
       await client.query(BEGIN_PRUNE);
-      const { rowCount } = await client.query(sql, [...values]);
+      const result = await client.query<R>(sql, [...values]);
       await client.query('COMMIT');
-      return rowCount ?? 0;
+      return result;
     } catch (error) {
       if (sqlState(error) !== undefined) await client.query('ROLLBACK');
       if (attempt === ATTEMPTS || !IN_THE_WAY.includes(sqlState(error))) throw error;
@@ -97,7 +106,8 @@ async function inTransaction(
   }
 }
 
-function explained(error: unknown): unknown {
+/** What people are told of an error in upkeep. */
+export function explained(error: unknown): unknown {
   const state = sqlState(error);
   if (state === undefined) return error;
   if (state === INSUFFICIENT_PRIVILEGE) {

@@ -90,7 +90,7 @@ function commands(yargs: Argv, select: Select): Argv {
     .command('init', "create the CMDB's schema, or bring it up to date", initOptions, (a) =>
       select((io) => runInit(a, io)),
     )
-    .command('prune', 'remove what is older than a time', pruneOptions, (a) =>
+    .command('prune', 'remove what is older than a time, or a host', pruneOptions, (a) =>
       select((io) => runPrune(a, io)),
     )
     .command('doctor', 'what this host can do, and why not', doctorOptions, (a) =>

@@ -54,6 +54,7 @@ describe('options', () => {
       logLevel: 'info',
       listen: null,
       once: false,
+      retentionMs: null,
     });
   });
 
@@ -90,15 +91,21 @@ describe('options', () => {
   it('understand good values', () => {
     const hostId = 'ABCDEF01-0000-4000-8000-00000000000F';
     const options = resolve({
-      argv: { 'host-id': hostId, listen: ':9464', bucket: '1h', once: 'true' },
+      argv: { 'host-id': hostId, listen: ':9464', bucket: '1h', once: 'true', retention: '30d' },
     });
     assert.equal(options.hostId, hostId.toLowerCase());
     assert.deepEqual(options.listen, { host: '127.0.0.1', port: 9464 });
     assert.equal(options.bucketMs, 3_600_000);
     assert.equal(options.once, true);
+    assert.equal(options.retentionMs, 30 * 86_400_000);
   });
 
   const bad: readonly [string, string, string][] = [
+    [
+      'retention',
+      '12h',
+      "--retention: '12h' is less than a day, by which history is kept; use 30d",
+    ],
     ['mode', 'x', "--mode: 'x' is not known; use one of auto, stream, poll"],
     ['attach', '', "--attach: '' is not known; use one of auto, fentry, kprobe, tracepoint"],
     ['netns', 'ALL', "--netns: 'ALL' is not known; use one of all, own"],

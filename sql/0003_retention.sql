@@ -1,12 +1,13 @@
 -- What an agent calls to remove its own old data (--retention). An agent's role may not delete
--- anything itself; the owner of the schema can let it call these.
+-- anything itself; the owner of the schema can let it call these. An hour less than the day that is
+-- the least retention, since clocks differ.
 
 CREATE FUNCTION prune_host_history(host uuid, of_day date) RETURNS bigint LANGUAGE plpgsql AS $$
 DECLARE
   start   timestamptz := (of_day::text || ' 00:00+00')::timestamptz;
   removed bigint;
 BEGIN
-  IF start > now() - interval '2 days' THEN
+  IF start > now() - interval '47 hours' THEN
     RAISE EXCEPTION 'history of % is too young to be removed', of_day USING ERRCODE = 'invalid_parameter_value';
   END IF;
   DELETE FROM flow_history h WHERE h.host_id = host AND h.bucket >= start AND h.bucket < start + interval '1 day';
@@ -17,14 +18,14 @@ BEGIN
   RETURN removed;
 END $$;
 
-COMMENT ON FUNCTION prune_host_history(uuid, date) IS 'Removes what one host wrote of a UTC day that ended at least a day ago; returns how many rows of flow_history. Partitions stay.';
+COMMENT ON FUNCTION prune_host_history(uuid, date) IS 'Removes what one host wrote of a UTC day that ended about a day ago or earlier; returns how many rows of flow_history. Partitions stay.';
 
 CREATE FUNCTION prune_host(host uuid, before timestamptz) RETURNS bigint LANGUAGE plpgsql AS $$
 DECLARE
   step    bigint;
   removed bigint := 0;
 BEGIN
-  IF before > now() - interval '1 day' THEN
+  IF before > now() - interval '23 hours' THEN
     RAISE EXCEPTION '% is too young to be removed', before USING ERRCODE = 'invalid_parameter_value';
   END IF;
   DELETE FROM flows f WHERE f.host_id = host AND f.last_seen < before;
@@ -55,4 +56,4 @@ BEGIN
   RETURN removed + step;
 END $$;
 
-COMMENT ON FUNCTION prune_host(uuid, timestamptz) IS 'Removes what one host last saw before a time at least a day ago, history apart; returns how many rows.';
+COMMENT ON FUNCTION prune_host(uuid, timestamptz) IS 'Removes what one host last saw before a time about a day ago or earlier, history apart; returns how many rows.';
