@@ -11,6 +11,7 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <sys/utsname.h>
 #include <unistd.h>
@@ -176,6 +177,17 @@ static void serve(struct helper *helper)
 	}
 }
 
+/* Two descriptors for each network namespace, and what BPF needs, may be more than a shell allows. */
+static void allow_descriptors(void)
+{
+	struct rlimit limit;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit))
+		return;
+	limit.rlim_cur = limit.rlim_max;
+	setrlimit(RLIMIT_NOFILE, &limit);
+}
+
 static bool start_stream(struct helper *helper, const struct options *options)
 {
 	if (options->mode == MODE_POLL)
@@ -211,6 +223,7 @@ int main(int argc, char **argv)
 		return probe(&options);
 	/* The end of stdin tells too, but not while a write to stdout blocks. */
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	allow_descriptors();
 	epoll_fd = epoll_create1(EPOLL_CLOEXEC);
 	helper.signal_fd = open_signals();
 	if (epoll_fd < 0 || helper.signal_fd < 0)

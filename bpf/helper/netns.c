@@ -83,7 +83,8 @@ static void note(struct namespaces *namespaces, uint32_t inum, const char *path)
 	}
 }
 
-static void scan_directory(struct namespaces *namespaces, const char *directory, bool processes)
+/* False if the directory cannot be listed. */
+static bool scan_directory(struct namespaces *namespaces, const char *directory, bool processes)
 {
 	DIR *entries = opendir(directory);
 	struct dirent *entry;
@@ -91,7 +92,7 @@ static void scan_directory(struct namespaces *namespaces, const char *directory,
 	char path[300];
 
 	if (!entries)
-		return; /* /run/netns exists only once something was mounted there */
+		return false;
 	if (stat("/proc/thread-self/ns/net", &own))
 		memset(&own, 0, sizeof(own));
 	while ((entry = readdir(entries))) {
@@ -105,6 +106,7 @@ static void scan_directory(struct namespaces *namespaces, const char *directory,
 			note(namespaces, (uint32_t)st.st_ino, path);
 	}
 	closedir(entries);
+	return true;
 }
 
 static bool drop_unused(void *entry, void *arg)
@@ -124,15 +126,20 @@ static bool drop_unused(void *entry, void *arg)
 	return true;
 }
 
-void namespaces_scan(struct namespaces *namespaces)
+bool namespaces_scan(struct namespaces *namespaces)
 {
 	namespaces->scan++;
 	note(namespaces, own_netns(), "/proc/thread-self/ns/net");
 	if (!namespaces->own_only) {
-		scan_directory(namespaces, "/proc", true);
+		if (!scan_directory(namespaces, "/proc", true)) {
+			warn("cannot list /proc: %s", strerror(errno));
+			return false;
+		}
+		/* It exists only once something was mounted there. */
 		scan_directory(namespaces, MOUNTED_NAMESPACES, false);
 	}
 	table_sweep(&namespaces->table, drop_unused, namespaces);
+	return true;
 }
 
 uint32_t namespaces_enter_each(struct namespaces *namespaces, void (*visit)(void *arg), void *arg)

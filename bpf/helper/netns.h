@@ -30,8 +30,9 @@ void namespaces_init(struct namespaces *namespaces, bool own_only);
 /*
  * Finds namespaces by /proc/PID/ns/net and the mounts under /run/netns, opens sockets in new ones
  * and closes those of namespaces nobody uses any more: an open socket alone would keep one alive.
+ * False: /proc could not be listed, and the namespaces known before were kept.
  */
-void namespaces_scan(struct namespaces *namespaces);
+bool namespaces_scan(struct namespaces *namespaces);
 
 /*
  * Calls visit with the calling thread inside each namespace of the last scan in turn. Returns how

@@ -162,9 +162,9 @@ void poll_snapshot(struct poll *poll, bool all_owners, struct poll_result *resul
 
 	live_begin_snapshot(&poll->live);
 	poll->sockets = 0;
-	namespaces_scan(&poll->namespaces);
+	complete = namespaces_scan(&poll->namespaces);
 	listeners_begin(&poll->listeners);
-	complete = dump_all(poll);
+	complete = dump_all(poll) && complete;
 	poll->listeners.complete = complete;
 	resolve_fresh(poll);
 	judge_notices(poll);

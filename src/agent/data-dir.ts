@@ -44,9 +44,19 @@ export function takeDataDir(dataDir: string): DataDirLock {
       `can't lock ${join(dataDir, LOCK_FILE)} with flock(1) of util-linux: ${error?.message ?? `exit ${status}`}`,
     );
   }
-  ftruncateSync(fd);
-  writeSync(fd, `${process.pid}\n`);
+  notePid(fd, dataDir);
   return { release: () => closeSync(fd) };
+}
+
+/** For whoever wonders which process holds the lock. */
+function notePid(fd: number, dataDir: string): void {
+  try {
+    ftruncateSync(fd);
+    writeSync(fd, `${process.pid}\n`);
+  } catch (error) {
+    closeSync(fd);
+    throw unusable(dataDir, error);
+  }
 }
 
 function openLockFile(dataDir: string): number {
@@ -55,11 +65,15 @@ function openLockFile(dataDir: string): number {
     accessSync(dataDir, constants.W_OK | constants.X_OK);
     return openSync(join(dataDir, LOCK_FILE), constants.O_RDWR | constants.O_CREAT, 0o644);
   } catch (error) {
-    const why = error instanceof Error ? error.message : String(error);
-    throw new UserError(
-      ExitCode.usage,
-      `the data directory ${dataDir} can't be used (${why}); give another with --data-dir`,
-      { cause: error },
-    );
+    throw unusable(dataDir, error);
   }
+}
+
+function unusable(dataDir: string, error: unknown): UserError {
+  const why = error instanceof Error ? error.message : String(error);
+  return new UserError(
+    ExitCode.usage,
+    `the data directory ${dataDir} can't be used (${why}); give another with --data-dir`,
+    { cause: error },
+  );
 }
