@@ -26,7 +26,7 @@ CHECK_NODE = const [major, minor] = process.versions.node.split(".").map(Number)
 # The parts run in order; each knows best how to use both cores.
 .NOTPARALLEL:
 .PHONY: run test build check fmt test-unit test-db test-kernel test-e2e test-truth test-fleet test-kernels \
-	bench fuzz clean install setup-build setup-check setup-test setup-fuzz setup-bench setup-kernels node-version \
+	bench fuzz soak clean install setup-build setup-check setup-test setup-fuzz setup-bench setup-kernels node-version \
 	typescript native test-support
 
 # With a terminal, the shell's job control makes Ctrl-C reach the program but not make, which would
@@ -64,6 +64,10 @@ test-kernels: setup-kernels build test-support
 fuzz: export FUZZ_SECONDS ?= 300
 fuzz: setup-fuzz typescript
 	$(NODE) dist/test/run.js fuzz
+
+# Restarts and mixed load for SOAK_SECONDS (600): does anything grow, is every connection counted once?
+soak: setup-build setup-test build test-support
+	$(NODE) dist/test/soak/soak.js
 
 check: setup-check node_modules/.package-lock.json
 	$(TOOLS)/biome check --error-on-warnings .
