@@ -4,6 +4,7 @@ import pino from 'pino';
 import { packageRoot } from '../cmdb/package-root.ts';
 import { UserError } from '../common/exit-codes.ts';
 import { type CommandLine, parseCommandLine } from './command-line.ts';
+import { logTo } from './log-destination.ts';
 import { type AgentOptions, readConfigFile, resolveOptions } from './options.ts';
 import { type RunContext, runAgent } from './ttracerd.ts';
 
@@ -29,10 +30,11 @@ export async function main(argv: readonly string[], process: NodeJS.Process): Pr
     const options = readOptions(commandLine, env);
     const log = pino(
       { level: options.logLevel, base: null, timestamp: pino.stdTimeFunctions.isoTime },
-      pino.destination({ dest: stderr.fd, sync: true }),
+      logTo(stderr.fd),
     );
     const stop = new AbortController();
     for (const signal of ['SIGTERM', 'SIGINT'] as const) process.on(signal, () => stop.abort());
+    stderr.on('error', () => undefined); // nobody is left to be told
     // A reader of --output jsonl that has gone away ends the agent: nobody listens any more.
     stdout.on('error', () => stop.abort());
     const onReload = reloader(process, commandLine, options, log);

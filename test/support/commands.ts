@@ -51,6 +51,7 @@ export interface EdgeJson {
 
 export interface CoverageJson {
   readonly coverage: readonly {
+    readonly hostId: string;
     readonly from: string;
     readonly to: string;
     readonly mode: string;
