@@ -1,5 +1,6 @@
 import type { ClientBase } from 'pg';
 import type { CoverageInterval } from './graph.ts';
+import { groupBy } from './group-by.ts';
 import type { TimeRange } from './range.ts';
 
 /** What was watched between $2 and $3. $1 host ids, or null for all hosts. */
@@ -78,6 +79,31 @@ export function unwatchedSpans(intervals: readonly CoverageInterval[], range: Ti
   const lagMs = reported ? Math.min(REPORT_LAG_MS, (until - since) / 2) : 0;
   if (until - from > lagMs) note(from, until);
   return spans.map((span) => ({ from: new Date(span.from), to: new Date(span.to) }));
+}
+
+/** A host whose coverage an answer rests on. */
+export interface NamedHost {
+  readonly hostId: string | null;
+  readonly host: string | null;
+}
+
+/** When a host was not watched. */
+export interface Unwatched extends Span {
+  readonly hostId: string;
+  readonly host: string | null;
+}
+
+/** When hosts that an answer rests on were not watched, those included that never were. */
+export function unwatchedTimes(
+  hosts: readonly NamedHost[],
+  coverage: readonly CoverageInterval[],
+  range: TimeRange,
+): Unwatched[] {
+  const names = new Map(hosts.flatMap(({ hostId, host }) => (hostId ? [[hostId, host]] : [])));
+  const intervals = groupBy(coverage, ({ hostId }) => hostId);
+  return [...names].flatMap(([hostId, host]) =>
+    unwatchedSpans(intervals.get(hostId) ?? [], range).map((span) => ({ hostId, host, ...span })),
+  );
 }
 
 /**

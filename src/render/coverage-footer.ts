@@ -1,4 +1,4 @@
-import { unwatchedSpans } from '../query/coverage.ts';
+import { type NamedHost, unwatchedSpans } from '../query/coverage.ts';
 import { groupBy } from '../query/group-by.ts';
 import { coverageOf, type Watched } from './coverage-text.ts';
 import { printable } from './printable.ts';
@@ -8,12 +8,6 @@ const MAX_HOSTS = 10;
 const MAX_SPANS = 3;
 /** Shorter holes are in the sum, but not told one by one. */
 const MIN_SPAN_MS = 1_000;
-
-/** A host whose coverage an answer rests on. */
-export interface NamedHost {
-  readonly hostId: string | null;
-  readonly host: string | null;
-}
 
 /**
  * What an answer about these hosts rests on, in a few lines: how many hosts were watched throughout,
@@ -28,7 +22,7 @@ export function coverageFooter(watched: Watched, hosts: readonly NamedHost[]): s
     const spans = unwatchedSpans(own, watched);
     const lossless = own.every(({ lost, missedProbes }) => lost + missedProbes === 0n);
     if (spans.length === 0 && lossless) return [];
-    return [`${printable(host ?? hostId)}: ${coverageOf(hostId, watched)}${holeText(spans)}`];
+    return [coverageLine({ hostId, host }, watched)];
   });
   const throughout = names.size - holes.length;
   const head =
@@ -38,6 +32,13 @@ export function coverageFooter(watched: Watched, hosts: readonly NamedHost[]): s
   const hidden = holes.length - MAX_HOSTS;
   const rest = hidden > 0 ? [`and ${counted(hidden, 'host')} more: see ttctl coverage`] : [];
   return [...head, ...holes.slice(0, MAX_HOSTS), ...rest];
+}
+
+/** How one host was watched, and when it was not. */
+export function coverageLine({ hostId, host }: NamedHost, watched: Watched): string {
+  const own = watched.coverage.filter((interval) => interval.hostId === hostId);
+  const holes = holeText(unwatchedSpans(own, watched));
+  return `${printable(host ?? hostId ?? '')}: ${coverageOf(hostId, watched)}${holes}`;
 }
 
 function holeText(spans: readonly { readonly from: Date; readonly to: Date }[]): string {

@@ -1,5 +1,6 @@
 import { formatEndpoint } from '../query/address.ts';
-import type { Change, Diff, DiffEdge } from '../query/diff.ts';
+import { unwatchedTimes } from '../query/coverage.ts';
+import type { Change, Diff, DiffEdge, DiffSide } from '../query/diff.ts';
 import type { GraphNode } from '../query/graph.ts';
 import type { TimeRange } from '../query/range.ts';
 import { coverageFooter, moment } from './coverage-footer.ts';
@@ -75,7 +76,12 @@ export function diffFormat(
   const graph = { ...diff, since, until, coverage };
   switch (format) {
     case 'json':
-      return toJson({ schema: JSON_SCHEMA, ...diff });
+      return toJson({
+        schema: JSON_SCHEMA,
+        ...diff,
+        before: withHoles(diff.before, diff.nodes),
+        after: withHoles(diff.after, diff.nodes),
+      });
     case 'jsonl':
       return graphJsonLines(graph);
     case 'dot':
@@ -85,6 +91,11 @@ export function diffFormat(
     case 'csv':
       return diffCsv(diff);
   }
+}
+
+function withHoles(side: DiffSide, nodes: readonly GraphNode[]) {
+  const unwatched = unwatchedTimes([...nodes, ...side.coverage], side.coverage, side);
+  return { ...side, unwatched };
 }
 
 function diffCsv(diff: Diff): string {

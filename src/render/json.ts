@@ -1,3 +1,4 @@
+import { type NamedHost, unwatchedTimes } from '../query/coverage.ts';
 import type { CoverageInterval, Graph, GraphEdge } from '../query/graph.ts';
 import { printableJson } from './printable.ts';
 
@@ -25,9 +26,10 @@ export function toJsonLines(values: readonly unknown[]): string {
   return values.map((value) => `${printableJson(JSON.stringify(value, replacer))}\n`).join('');
 }
 
-/** The contract's JSON of `deps` and `flows`. */
+/** The contract's JSON of `deps` and `flows`; `unwatched` are the holes in the coverage. */
 export function graphJson(graph: Graph): string {
-  return toJson({ schema: JSON_SCHEMA, ...graph });
+  const unwatched = unwatchedTimes([...graph.nodes, ...graph.coverage], graph.coverage, graph);
+  return toJson({ schema: JSON_SCHEMA, ...graph, unwatched });
 }
 
 /** One edge a line, with its two nodes in full. */
@@ -49,8 +51,12 @@ export function listJson(
   range: { readonly since: Date; readonly until: Date },
   items: readonly unknown[],
   coverage?: readonly CoverageInterval[],
+  hosts: readonly NamedHost[] = [],
 ): string {
   const { since, until } = range;
-  const tail = coverage === undefined ? {} : { coverage };
+  const tail =
+    coverage === undefined
+      ? {}
+      : { coverage, unwatched: unwatchedTimes([...hosts, ...coverage], coverage, range) };
   return toJson({ schema: JSON_SCHEMA, since, until, [name]: items, ...tail });
 }

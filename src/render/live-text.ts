@@ -1,4 +1,5 @@
 import { formatEndpoint } from '../query/address.ts';
+import { type NamedHost, unwatchedTimes } from '../query/coverage.ts';
 import { type CoverageInterval, isFailedEdge } from '../query/graph.ts';
 import type { LiveGraph } from '../query/live.ts';
 import type { TimeRange } from '../query/range.ts';
@@ -16,11 +17,38 @@ export function renderLiveStart(
   format: LiveFormat,
   palette: Palette,
 ): string {
-  if (format === 'jsonl') {
-    return toJsonLines([{ schema: JSON_SCHEMA, event: 'coverage', ...range, coverage }]);
-  }
-  const lines = coverageFooter({ ...range, coverage }, coverage);
   const head = `watching from ${moment(range.until)}; in the minutes before:`;
+  return renderCoverage(head, range, coverage, coverage, format, palette);
+}
+
+/**
+ * What a live view rested on, told when it ends.
+ * @param hosts that were watched when it began
+ */
+export function renderLiveEnd(
+  range: TimeRange,
+  coverage: readonly CoverageInterval[],
+  hosts: readonly NamedHost[],
+  format: LiveFormat,
+  palette: Palette,
+): string {
+  const head = `until ${moment(range.until)}:`;
+  return renderCoverage(head, range, coverage, [...hosts, ...coverage], format, palette);
+}
+
+function renderCoverage(
+  head: string,
+  range: TimeRange,
+  coverage: readonly CoverageInterval[],
+  hosts: readonly NamedHost[],
+  format: LiveFormat,
+  palette: Palette,
+): string {
+  if (format === 'jsonl') {
+    const unwatched = unwatchedTimes(hosts, coverage, range);
+    return toJsonLines([{ schema: JSON_SCHEMA, event: 'coverage', ...range, coverage, unwatched }]);
+  }
+  const lines = coverageFooter({ ...range, coverage }, hosts);
   return [head, ...lines].map((line) => `${palette.dim(`# ${line}`)}\n`).join('');
 }
 

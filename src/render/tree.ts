@@ -1,5 +1,6 @@
 import { formatEndpoint } from '../query/address.ts';
 import { type Graph, type GraphEdge, type GraphNode, isFailedEdge } from '../query/graph.ts';
+import { coverageFooter, coverageLine } from './coverage-footer.ts';
 import { coverageOf } from './coverage-text.ts';
 import { compareEdges, describeNode, edgeFacts } from './edge-text.ts';
 import type { Palette } from './palette.ts';
@@ -25,18 +26,23 @@ export function renderTree(graph: Graph, options: TreeOptions): string {
   const tree = new Tree(graph, options);
   const seeds = graph.nodes.filter((node) => node.depth === 0);
   const lines = seeds.flatMap((seed) => tree.seed(seed));
-  const hosts = new Map(
-    [...seeds, ...graph.coverage].map(({ hostId, host }) => [hostId, host] as const),
-  );
-  const seedHosts = new Set(seeds.map((seed) => seed.hostId));
-  const footer = [...hosts]
-    .filter(([hostId]) => hostId !== null && (seeds.length === 0 || seedHosts.has(hostId)))
-    .map(([hostId, host]) => {
-      const name = printable(host ?? hostId ?? '');
-      return options.palette.dim(`# ${name}: ${coverageOf(hostId, graph)}`);
-    });
+  const footer = footerOf(graph, seeds).map((line) => options.palette.dim(`# ${line}`));
   const body = lines.length > 0 ? lines : ['nothing has connected in this range'];
   return `${[...body, ...footer].join('\n')}\n`;
+}
+
+/** A line for each host of the TARGET, and for the others in the answer what was not watched. */
+function footerOf(graph: Graph, seeds: readonly GraphNode[]): string[] {
+  const asked = seeds.length === 0 ? graph.coverage : seeds;
+  const own = new Map(
+    [...graph.coverage, ...asked].flatMap(({ hostId, host }) => (hostId ? [[hostId, host]] : [])),
+  );
+  const askedIds = new Set(asked.map(({ hostId }) => hostId));
+  const lines = [...own]
+    .filter(([hostId]) => askedIds.has(hostId))
+    .map(([hostId, host]) => coverageLine({ hostId, host }, graph));
+  const others = graph.nodes.filter(({ hostId }) => hostId !== null && !askedIds.has(hostId));
+  return others.length === 0 ? lines : [...lines, ...coverageFooter(graph, others)];
 }
 
 class Tree {

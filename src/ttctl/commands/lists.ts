@@ -82,6 +82,8 @@ export async function runListeners(args: ListenersArguments, io: Io): Promise<nu
     range,
     items: shown,
     coverage,
+    // An empty list says of every host that nothing is there.
+    hosts: shown.length > 0 ? shown : coverage,
     empty: args.unused ? 'no listener went unused in this range' : 'no listener in this range',
     columns: [
       ['host', (entry) => entry.host],

@@ -4,7 +4,12 @@ import { parseDurationMs } from '../../common/duration.ts';
 import { ExitCode, UserError } from '../../common/exit-codes.ts';
 import { loadCoverage } from '../../query/coverage.ts';
 import { LiveView } from '../../query/live.ts';
-import { type LiveFormat, renderLive, renderLiveStart } from '../../render/live-text.ts';
+import {
+  type LiveFormat,
+  renderLive,
+  renderLiveEnd,
+  renderLiveStart,
+} from '../../render/live-text.ts';
 import { type Io, paletteFor, write } from '../io.ts';
 import { type CmdbArguments, cmdbOptions } from '../options.ts';
 import { withReader } from '../session.ts';
@@ -86,15 +91,20 @@ async function watch(
   while (!signal.aborted && !io.stdout.destroyed) {
     // At most half of the time is spent asking, however large the fleet is.
     const leftMs = deadlineMs - performance.now();
-    if (leftMs <= 0) return;
+    if (leftMs <= 0) break;
     await pause(Math.min(Math.max(intervalMs, tookMs), leftMs), signal);
-    if (signal.aborted) return;
+    if (signal.aborted) break;
     const lookedMs = performance.now();
     const now = io.now();
     const graph = await view.look(client, now);
     tookMs = performance.now() - lookedMs;
     await write(io.stdout, renderLive(graph, format, now, palette));
   }
+  const ended = io.now();
+  if (io.stdout.destroyed || ended <= started) return;
+  const watched = { since: started, until: ended };
+  const rested = await loadCoverage(client, watched, null);
+  await write(io.stdout, renderLiveEnd(watched, rested, coverage, format, palette));
 }
 
 /** Waits, but not beyond the signal. */

@@ -26,6 +26,7 @@ describe('json', () => {
       'nodes',
       'edges',
       'coverage',
+      'unwatched',
     ]);
     assert.equal(parsed.schema, 1);
     assert.equal(parsed.until, '2025-06-01T12:00:00.000Z');
@@ -48,6 +49,12 @@ describe('json', () => {
       ambiguous: false,
     });
     assert.equal(parsed.coverage[0].lost, 0);
+    const never = { from: '2025-05-31T12:00:00.000Z', to: '2025-06-01T12:00:00.000Z' };
+    assert.deepEqual(parsed.unwatched, [
+      { hostId: 'h1', host: 'web-1', ...never, to: '2025-06-01T00:00:00.000Z' },
+      { hostId: 'h2', host: 'client-1', ...never },
+      { hostId: 'h3', host: 'app-1', ...never },
+    ]);
   });
 
   it('rounds no count: beyond 2^53 - 1 it is a string', () => {
