@@ -108,10 +108,11 @@ async function createCluster(
   log.info({ cluster: layout.cluster, version: binaries.version }, 'creating the embedded CMDB');
   const initdb = join(binaries.binDir, 'initdb');
   const options = [`--username=${ROLE}`, '--auth=peer', '--no-locale', '--encoding=UTF8'];
+  if (binaries.major >= 14) options.push('--no-instructions');
   try {
     await mkdir(unfinished, { mode: 0o700 });
     if (account.switchTo) await chown(unfinished, account.uid, account.gid);
-    await runAs(account, [initdb, '-D', unfinished, ...options, '--no-instructions'], {
+    await runAs(account, [initdb, '-D', unfinished, ...options], {
       timeoutMs: INITDB_TIMEOUT_MS,
     });
     await rename(unfinished, layout.cluster);
