@@ -111,23 +111,45 @@ static __always_inline struct tt_flow_counts *counts_of(const struct tt_flow_key
 			__sync_fetch_and_add(&c_->field, (n)); \
 	} while (0)
 
+/* Keeps who announces the flow, for readers who miss it. NULL when there is no room. */
+static __always_inline const struct tt_identity *keep_identity(struct task_struct *task,
+							       const struct tt_flow_key *key)
+{
+	struct tt_identity *kept, *empty;
+	__u32 zero = 0;
+
+	empty = bpf_map_lookup_elem(&nobody, &zero);
+	if (!empty)
+		return NULL;
+	bpf_map_update_elem(&announced, key, empty, BPF_NOEXIST);
+	kept = bpf_map_lookup_elem(&announced, key);
+	if (kept)
+		read_identity(task, kept);
+	return kept;
+}
+
 /*
- * Tells user space at once who is behind a flow that was not announced before. A full ring leaves
- * the flow unannounced, so that its next connection tries again.
+ * Tells user space at once who is behind a flow that was not announced before. Where the ring has no
+ * room the helper looks the identity up when it drains the flow.
  */
 static __always_inline void announce(struct sock *sk, struct task_struct *task,
 				     const struct tt_flow_key *key)
 {
+	const struct tt_identity *identity;
 	struct tt_first_frame *first;
-	__u8 one = 1;
 
 	if (bpf_map_lookup_elem(&announced, key))
 		return;
-	first = bpf_ringbuf_reserve(&ring, sizeof(*first), 0);
-	if (!first) {
-		TT_COUNT(ring_lost, 1);
+	identity = keep_identity(task, key);
+	if (!identity) {
+		TT_COUNT(ring_lost, 1); /* its next connection tries again */
 		return;
 	}
+	if (bpf_ringbuf_query(&ring, BPF_RB_AVAIL_DATA) > TT_RING_FOR_FIRST)
+		return;
+	first = bpf_ringbuf_reserve(&ring, sizeof(*first), 0);
+	if (!first)
+		return;
 	first->frame.length = sizeof(*first);
 	first->frame.type = TT_FRAME_FIRST;
 	first->frame.flags = 0;
@@ -136,9 +158,8 @@ static __always_inline void announce(struct sock *sk, struct task_struct *task,
 	first->local_port = local_port(sk);
 	first->peer_port = peer_port(sk);
 	first->zero = 0;
-	read_identity(task, &first->identity);
+	first->identity = *identity;
 	bpf_ringbuf_submit(first, 0);
-	bpf_map_update_elem(&announced, key, &one, BPF_ANY);
 }
 
 /*

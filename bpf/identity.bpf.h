@@ -26,9 +26,8 @@ static __always_inline void read_exe(struct task_struct *task, char *out)
 	__u32 at;
 	int i;
 
-	out[0] = '\0';
 	if (!exe || !path)
-		return;
+		goto unknown;
 	dentry = BPF_CORE_READ(exe, f_path.dentry);
 	vfsmnt = BPF_CORE_READ(exe, f_path.mnt);
 	mount = (void *)vfsmnt - bpf_core_field_offset(struct mount, mnt);
@@ -52,7 +51,7 @@ static __always_inline void read_exe(struct task_struct *task, char *out)
 		name = BPF_CORE_READ(dentry, d_name.name);
 		len = BPF_CORE_READ(dentry, d_name.len);
 		if (len + 1 > path->start)
-			return; /* too long: no path rather than half of one */
+			goto unknown; /* too long: no path rather than half of one */
 		path->start -= len + 1;
 		at = path->start & (TT_EXE_SIZE - 1);
 		path->bytes[at] = '/';
@@ -60,9 +59,12 @@ static __always_inline void read_exe(struct task_struct *task, char *out)
 		dentry = parent;
 	}
 	if (i == TT_PATH_DEPTH)
-		return;
+		goto unknown;
 	at = path->start & (TT_EXE_SIZE - 1);
 	bpf_probe_read_kernel_str(out, TT_EXE_SIZE, &path->bytes[at]);
+	return;
+unknown:
+	out[0] = '\0'; /* only now: another thread of the process may be writing the same to it */
 }
 
 static __always_inline bool is_user_process(struct task_struct *task)

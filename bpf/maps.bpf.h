@@ -7,27 +7,6 @@
 
 #include "transtracer.h"
 
-enum tt_phase {
-	TT_CONNECTING = 1, /* active open begun: owner known, no answer yet */
-	TT_PENDING = 2, /* passive open established, owner not known yet: not counted */
-	TT_COUNTED = 3, /* counted under its key */
-	TT_UNANSWERED = 4, /* active open counted as timed out, though the kernel still tries */
-};
-
-struct tt_moved {
-	__u64 bytes_sent;
-	__u64 bytes_received;
-	__u32 retransmits;
-	__u32 zero;
-};
-
-struct tt_socket {
-	struct tt_flow_key key;
-	struct tt_moved reported; /* so far */
-	__u32 phase; /* enum tt_phase */
-	__u32 peer_port; /* tells a socket from a later one in the same memory */
-};
-
 /*
  * Sockets that are open or about to be, by address of their struct sock.
  * Inserted at connect, at establishment of a passive socket, and by the reconcile for sockets older
@@ -42,9 +21,9 @@ struct {
 } sockets SEC(".maps");
 
 /*
- * Counts by flow since the last drain. Programs insert and add; the helper swaps the inner map
- * for an empty one (the update of an outer map waits until no program uses the old one), then reads
- * and deletes at leisure, so that no count can fall between.
+ * Counts by flow since the last drain. Programs insert and add; the helper makes an empty map for
+ * each drain and puts it in the place of the inner one (the update of an outer map waits until no
+ * program uses the old one), then reads that at leisure, so that no count can fall between.
  */
 struct tt_flow_map {
 	__uint(type, BPF_MAP_TYPE_HASH);
@@ -53,25 +32,34 @@ struct tt_flow_map {
 	__type(value, struct tt_flow_counts);
 };
 
-struct tt_flow_map flows_a SEC(".maps"), flows_b SEC(".maps");
+struct tt_flow_map flows_first SEC(".maps");
 
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY_OF_MAPS);
 	__uint(max_entries, 1);
 	__type(key, __u32);
 	__array(values, struct tt_flow_map);
-} flows SEC(".maps") = { .values = { [0] = &flows_a } };
+} flows SEC(".maps") = { .values = { [0] = &flows_first } };
 
 /*
- * Flows announced already, so that a busy flow is announced once and not at every drain. Inserted
- * and read by programs; the kernel evicts: at worst a flow is announced again.
+ * Flows announced already, so that a busy flow is announced once and not at every drain; and by whom,
+ * for a reader who missed it: the ring was full, or an earlier helper has read it. Inserted and read
+ * by programs, read by the helper; the kernel evicts: at worst a flow is announced again.
  */
 struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);
 	__uint(max_entries, 16384);
 	__type(key, struct tt_flow_key);
-	__type(value, __u8);
+	__type(value, struct tt_identity);
 } announced SEC(".maps");
+
+/* An empty identity to insert: too large for a program's stack. Never written. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct tt_identity);
+} nobody SEC(".maps");
 
 /*
  * Who listens where: gives the direction of sockets older than us. The helper replaces its contents
@@ -89,6 +77,9 @@ struct {
 	__uint(type, BPF_MAP_TYPE_RINGBUF);
 	__uint(max_entries, 1 << 20);
 } ring SEC(".maps");
+
+/* FIRST frames leave the rest of the ring to LISTEN frames, which nothing else can replace. */
+#define TT_RING_FOR_FIRST (3 << 18)
 
 /* Losses and gauges. Programs add, the helper sums over the CPUs. */
 struct {

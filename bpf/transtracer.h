@@ -18,7 +18,7 @@
 #include <linux/types.h>
 #endif
 
-#define TT_ABI_VERSION	1
+#define TT_ABI_VERSION	2
 
 #define TT_COMM_SIZE	16
 #define TT_EXE_SIZE	256
@@ -81,9 +81,30 @@ struct tt_identity {
 	char exe[TT_EXE_SIZE]; /* absolute path; empty if unknown or too long */
 };
 
+enum tt_phase {
+	TT_CONNECTING = 1, /* active open begun: owner known, no answer yet */
+	TT_PENDING = 2, /* passive open established, owner not known yet: not counted */
+	TT_COUNTED = 3, /* counted under its key */
+	TT_UNANSWERED = 4, /* active open counted as timed out, though the kernel still tries */
+};
+
+struct tt_moved {
+	__u64 bytes_sent;
+	__u64 bytes_received;
+	__u32 retransmits;
+	__u32 zero;
+};
+
+struct tt_socket {
+	struct tt_flow_key key;
+	struct tt_moved reported; /* so far */
+	__u32 phase; /* enum tt_phase */
+	__u32 peer_port; /* tells a socket from a later one in the same memory */
+};
+
 /* Loss that the kernel side knows of, and the gauge that tells when a reconcile is due. Absolute. */
 struct tt_kernel_stats {
-	__u64 ring_lost; /* announcements that found the ring buffer full */
+	__u64 ring_lost; /* announcements that found no room */
 	__u64 flows_full; /* counts that found the flow map full */
 	__u64 sockets_full; /* sockets that found the socket map full */
 	__u64 pending_made; /* connects begun, and passive sockets whose owner is not yet known */
@@ -124,9 +145,12 @@ enum tt_frame_type {
 	TT_FRAME_LISTENER = 6,
 	TT_FRAME_STATS = 7,
 	TT_FRAME_DONE = 8,
+	TT_FRAME_GENERATION = 9,
 	/* agent -> helper */
 	TT_REQUEST_DRAIN = 64, /* report flow counts and stats */
 	TT_REQUEST_SNAPSHOT = 65, /* reconcile with the sockets that exist, then as DRAIN */
+	TT_REQUEST_ACKNOWLEDGE =
+		66, /* generations up to request_id are kept elsewhere; no answer */
 };
 
 enum tt_rung {
@@ -139,6 +163,8 @@ enum tt_rung {
 enum tt_feature {
 	TT_FEATURE_DESTROY_NOTICES = 1,
 	TT_FEATURE_ALL_NETNS = 2,
+	TT_FEATURE_PINNED = 4, /* programs and counts outlive the helper */
+	TT_FEATURE_ADOPTED = 8, /* ... and those of an earlier helper were taken over */
 };
 
 /* First frame of a helper. boot_ns and wall_ns are read at the same moment. */
@@ -158,6 +184,8 @@ struct tt_hello {
 	__u16 done_frame_size;
 	__u16 zero;
 	char release[TT_RELEASE_SIZE];
+	__u64 set_id; /* names the series of generations; 0: nothing is pinned */
+	__u64 dropped_generation; /* generations up to this one found no room to be kept */
 };
 
 /* One step of the attach ladder that was tried; before HELLO's rung is final all steps are sent. */
@@ -167,6 +195,18 @@ struct tt_rung_frame {
 	__s32 error; /* 0: in use; else errno */
 	char text[TT_TEXT_SIZE];
 };
+
+/*
+ * The FLOW frames that follow belong to this generation: what was counted between two drains, kept in
+ * the kernel until it is acknowledged. A helper that takes over tells again all that was not.
+ */
+struct tt_generation_frame {
+	struct tt_frame frame; /* flags: TT_GENERATION_FRESH */
+	__u64 generation; /* 1, 2, ...; 0: of none, as in poll mode */
+};
+
+/* The first that newly attached programs counted: it may find what earlier ones counted already. */
+#define TT_GENERATION_FRESH 1
 
 /* First sighting of a flow: names its process. Counts follow in FLOW frames. */
 struct tt_first_frame {
@@ -215,7 +255,7 @@ struct tt_listener_frame {
 	__u8 zero[6];
 };
 
-/* Absolute since the helper's start. */
+/* Absolute since the programs were attached, or (the last three) since the helper's start. */
 struct tt_stats_frame {
 	struct tt_frame frame;
 	__u64 ring_lost;
@@ -235,6 +275,7 @@ struct tt_done_frame {
 	__u64 wall_ns;
 	__u32 sockets; /* looked at */
 	__u32 namespaces; /* looked into */
+	__u64 generation; /* the latest one told; 0 in poll mode */
 };
 
 #define TT_DONE_SNAPSHOT 1 /* LISTENER frames before this one are the complete set */
@@ -246,7 +287,7 @@ struct tt_done_frame {
 
 struct tt_request {
 	struct tt_frame frame;
-	__u64 request_id;
+	__u64 request_id; /* of TT_REQUEST_ACKNOWLEDGE: a generation */
 };
 
 #define TT_OFFSET(type, field, offset) \
@@ -256,14 +297,15 @@ _Static_assert(sizeof(struct tt_flow_key) == 56, "tt_flow_key");
 _Static_assert(sizeof(struct tt_flow_counts) == 64, "tt_flow_counts");
 _Static_assert(sizeof(struct tt_identity) == 304, "tt_identity");
 _Static_assert(sizeof(struct tt_frame) == 8, "tt_frame");
-_Static_assert(sizeof(struct tt_hello) == 120, "tt_hello");
+_Static_assert(sizeof(struct tt_hello) == 136, "tt_hello");
 _Static_assert(sizeof(struct tt_rung_frame) == 272, "tt_rung_frame");
 _Static_assert(sizeof(struct tt_first_frame) == 384, "tt_first_frame");
 _Static_assert(sizeof(struct tt_flow_frame) == 128, "tt_flow_frame");
 _Static_assert(sizeof(struct tt_listen_frame) == 344, "tt_listen_frame");
 _Static_assert(sizeof(struct tt_listener_frame) == 48, "tt_listener_frame");
 _Static_assert(sizeof(struct tt_stats_frame) == 64, "tt_stats_frame");
-_Static_assert(sizeof(struct tt_done_frame) == 40, "tt_done_frame");
+_Static_assert(sizeof(struct tt_done_frame) == 48, "tt_done_frame");
+_Static_assert(sizeof(struct tt_generation_frame) == 16, "tt_generation_frame");
 _Static_assert(sizeof(struct tt_request) == 16, "tt_request");
 
 TT_OFFSET(tt_flow_key, local, 16);
@@ -278,6 +320,9 @@ TT_OFFSET(tt_hello, boot_ns, 16);
 TT_OFFSET(tt_hello, pid, 32);
 TT_OFFSET(tt_hello, flow_frame_size, 44);
 TT_OFFSET(tt_hello, release, 56);
+TT_OFFSET(tt_hello, set_id, 120);
+TT_OFFSET(tt_hello, dropped_generation, 128);
+TT_OFFSET(tt_generation_frame, generation, 8);
 TT_OFFSET(tt_rung_frame, text, 16);
 TT_OFFSET(tt_first_frame, key, 16);
 TT_OFFSET(tt_first_frame, identity, 72);
@@ -292,5 +337,6 @@ TT_OFFSET(tt_listener_frame, tgid, 16);
 TT_OFFSET(tt_listener_frame, local, 24);
 TT_OFFSET(tt_listener_frame, port, 40);
 TT_OFFSET(tt_done_frame, sockets, 32);
+TT_OFFSET(tt_done_frame, generation, 40);
 
 #endif /* TRANSTRACER_H */

@@ -62,7 +62,7 @@ function startAgent(dataDir) {
   const agent = [
     join(ROOT, 'bin', 'ttracerd'),
     ...['--cmdb', 'embedded', '--data-dir', dataDir],
-    ...['--flush-interval', `${FLUSH_INTERVAL_MS}ms`],
+    ...['--flush-interval', `${FLUSH_INTERVAL_MS}ms`, '--no-pin'],
   ];
   const setpriv = ['/usr/bin/setpriv', '/bin/setpriv'].find(existsSync);
   const [command, ...args] = setpriv ? [setpriv, '--pdeathsig', 'TERM', ...agent] : agent;

@@ -29,6 +29,7 @@ struct options {
 	bool time_wait; /* count TIME_WAIT sockets of the first snapshot as evidence */
 	bool probe;
 	bool verbose;
+	const char *pin_dir; /* in bpffs; NULL: end with the helper */
 	uint32_t max_flows;
 	uint32_t max_sockets;
 };

@@ -20,6 +20,7 @@
 #include "ladder.h"
 #include "libbpf_log.h"
 #include "options.h"
+#include "pins.h"
 #include "poll.h"
 #include "probe.h"
 
@@ -29,6 +30,9 @@ struct helper {
 	struct poll *poll;
 	int rung;
 	int signal_fd;
+	struct pins pins;
+	bool pinned;
+	struct tried tried[RUNGS];
 };
 
 static int epoll_fd = -1;
@@ -41,15 +45,29 @@ static void watch(int fd, bool on)
 		die("cannot watch a descriptor: %s", strerror(errno));
 }
 
-static void write_rung(int rung, int error, const char *text, void *arg)
+static void note_rung(int rung, int error, const char *text, void *arg)
 {
-	struct tt_rung_frame frame = { .frame = FRAME(TT_FRAME_RUNG, struct tt_rung_frame, 0),
-				       .rung = (uint32_t)rung,
-				       .error = error };
+	struct helper *helper = arg;
+	struct tried *tried = &helper->tried[rung];
 
-	(void)arg;
-	snprintf(frame.text, sizeof(frame.text), "%s", text);
-	frames_write(&frame);
+	*tried = (struct tried){ .known = 1, .error = error };
+	snprintf(tried->text, sizeof(tried->text), "%s", text);
+}
+
+static void write_rungs(const struct helper *helper)
+{
+	for (int rung = TT_RUNG_FENTRY; rung >= TT_RUNG_POLL; rung--) {
+		const struct tried *tried = &helper->tried[rung];
+		struct tt_rung_frame frame = {
+			.frame = FRAME(TT_FRAME_RUNG, struct tt_rung_frame, 0),
+			.rung = (uint32_t)rung,
+			.error = tried->error,
+		};
+
+		snprintf(frame.text, sizeof(frame.text), "%s", tried->text);
+		if (tried->known)
+			frames_write(&frame);
+	}
 }
 
 static void write_hello(const struct helper *helper, const struct options *options)
@@ -74,6 +92,13 @@ static void write_hello(const struct helper *helper, const struct options *optio
 		hello.features |= TT_FEATURE_DESTROY_NOTICES;
 	if (!options->own_netns)
 		hello.features |= TT_FEATURE_ALL_NETNS;
+	if (helper->pinned) {
+		hello.features |= TT_FEATURE_PINNED;
+		hello.set_id = helper->pins.set.set_id;
+		hello.dropped_generation = stream_dropped(helper->stream);
+		if (stream_is_adopted(helper->stream))
+			hello.features |= TT_FEATURE_ADOPTED;
+	}
 	if (!uname(&name))
 		snprintf(hello.release, sizeof(hello.release), "%.63s", name.release);
 	frames_write(&hello);
@@ -96,7 +121,7 @@ static void answer_stream(struct stream *stream, bool snapshot, struct tt_done_f
 
 	if (snapshot || stream_has_pending(stream))
 		stream_reconcile(stream, &result);
-	stream_drain(stream);
+	done->generation = stream_drain(stream);
 	done->sockets = result.sockets;
 	done->namespaces = result.namespaces;
 	if (result.reconciled)
@@ -127,6 +152,11 @@ static void answer(const struct tt_request *request, void *arg)
 				      .request_id = request->request_id };
 	bool snapshot = request->frame.type == TT_REQUEST_SNAPSHOT;
 
+	if (request->frame.type == TT_REQUEST_ACKNOWLEDGE) {
+		if (helper->stream)
+			stream_acknowledge(helper->stream, request->request_id);
+		return;
+	}
 	if (helper->stream)
 		answer_stream(helper->stream, snapshot, &done);
 	else
@@ -136,6 +166,8 @@ static void answer(const struct tt_request *request, void *arg)
 	done.boot_ns = boot_ns();
 	done.wall_ns = wall_ns();
 	frames_write(&done);
+	if (helper->pinned)
+		pins_note_dropped(&helper->pins, stream_dropped(helper->stream));
 }
 
 static int open_signals(void)
@@ -188,14 +220,51 @@ static void allow_descriptors(void)
 	setrlimit(RLIMIT_NOFILE, &limit);
 }
 
+/* Takes over what an earlier helper left pinned. */
+static void adopt(struct helper *helper, const struct options *options, char *why_not)
+{
+	char text[TT_TEXT_SIZE] = "";
+
+	if (!options->pin_dir) {
+		snprintf(why_not, TT_TEXT_SIZE, "not asked for");
+		return;
+	}
+	if (!pins_open(&helper->pins, options->pin_dir, why_not))
+		return;
+	helper->pinned = true;
+	helper->stream = pins_adopt(&helper->pins, options, text);
+	if (*text)
+		warn("%s", text);
+	if (!helper->stream)
+		return;
+	helper->rung = (int)helper->pins.set.rung;
+	memcpy(helper->tried, helper->pins.set.tried, sizeof(helper->tried));
+}
+
 static bool start_stream(struct helper *helper, const struct options *options)
 {
+	char why_not[TT_TEXT_SIZE] = "";
+
 	if (options->mode == MODE_POLL)
 		return false;
-	helper->stream = ladder_climb(options, &helper->rung, write_rung, NULL);
-	if (helper->stream)
-		watch(stream_fd(helper->stream), true);
-	return helper->stream;
+	adopt(helper, options, why_not);
+	if (!helper->stream) {
+		helper->stream = ladder_climb(options, &helper->rung, note_rung, helper);
+		if (helper->stream && helper->pinned)
+			helper->pinned = pins_keep(&helper->pins, helper->stream, options,
+						   helper->rung, helper->tried, why_not);
+	}
+	if (!helper->stream) {
+		if (helper->pinned)
+			pins_clear(&helper->pins);
+		helper->pinned = false;
+		return false;
+	}
+	if (!helper->pinned)
+		snprintf(helper->tried[helper->rung].text, TT_TEXT_SIZE, "not pinned: %.200s",
+			 why_not);
+	watch(stream_fd(helper->stream), true);
+	return true;
 }
 
 static bool start_poll(struct helper *helper, const struct options *options)
@@ -207,7 +276,7 @@ static bool start_poll(struct helper *helper, const struct options *options)
 		return false;
 	helper->rung = TT_RUNG_POLL;
 	helper->poll = poll_open(options, watch, text);
-	write_rung(TT_RUNG_POLL, helper->poll ? 0 : ENOTSUP, text, NULL);
+	note_rung(TT_RUNG_POLL, helper->poll ? 0 : ENOTSUP, text, helper);
 	return helper->poll;
 }
 
@@ -229,9 +298,11 @@ int main(int argc, char **argv)
 	if (epoll_fd < 0 || helper.signal_fd < 0)
 		die("cannot start: %s", strerror(errno));
 	if (!start_stream(&helper, &options) && !start_poll(&helper, &options)) {
+		write_rungs(&helper);
 		frames_flush();
 		return EXIT_UNSUPPORTED;
 	}
+	write_rungs(&helper);
 	write_hello(&helper, &options);
 	frames_flush();
 	watch(helper.signal_fd, true);

@@ -12,6 +12,7 @@ enum {
 	OPT_MAX_FLOWS,
 	OPT_MAX_SOCKETS,
 	OPT_TIME_WAIT,
+	OPT_PIN,
 	OPT_PROBE,
 	OPT_VERBOSE,
 };
@@ -23,6 +24,7 @@ static const struct option long_options[] = {
 	{ "max-flows", required_argument, NULL, OPT_MAX_FLOWS },
 	{ "max-sockets", required_argument, NULL, OPT_MAX_SOCKETS },
 	{ "time-wait", no_argument, NULL, OPT_TIME_WAIT },
+	{ "pin", required_argument, NULL, OPT_PIN }, /* directory below /sys/fs/bpf */
 	{ "probe", no_argument, NULL, OPT_PROBE },
 	{ "verbose", no_argument, NULL, OPT_VERBOSE },
 	{},
@@ -77,6 +79,9 @@ static bool parse_one(int option, struct options *options)
 		return parse_size("max-sockets", optarg, &options->max_sockets);
 	case OPT_TIME_WAIT:
 		options->time_wait = true;
+		return true;
+	case OPT_PIN:
+		options->pin_dir = optarg;
 		return true;
 	case OPT_PROBE:
 		options->probe = true;

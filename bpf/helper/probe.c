@@ -10,6 +10,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "bpffs.h"
 #include "inet_diag.h"
 #include "ladder.h"
 #include "poll.h"
@@ -91,6 +92,7 @@ static void probe_features(void)
 
 	print_feature("netns", entered, entered ? "" : strerror(errno));
 	print_feature("btf", !access("/sys/kernel/btf/vmlinux", R_OK), "/sys/kernel/btf/vmlinux");
+	print_feature("bpffs", bpffs_mounted(), "/sys/fs/bpf");
 	print_feature("inet_diag", diag >= 0, diag >= 0 ? "" : "no NETLINK_SOCK_DIAG socket");
 	print_feature("destroy_notices", notices >= 0, notices >= 0 ? "" : strerror(notices_error));
 	close(diag);

@@ -7,7 +7,8 @@ static bool is_request(const struct tt_request *request)
 {
 	return request->frame.length == sizeof(*request) &&
 	       (request->frame.type == TT_REQUEST_DRAIN ||
-		request->frame.type == TT_REQUEST_SNAPSHOT);
+		request->frame.type == TT_REQUEST_SNAPSHOT ||
+		request->frame.type == TT_REQUEST_ACKNOWLEDGE);
 }
 
 bool requests_take(struct requests *requests, size_t added, handle_request *handle, void *arg)

@@ -6,10 +6,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #include "frames.h"
 #include "libbpf_log.h"
+#include "stream_names.h"
 #include "stream_private.h"
 
 /*
@@ -55,8 +57,7 @@ static int configure(struct transtracer *bpf, const struct options *options, int
 	bpf->rodata->only_netns = options->own_netns ? own_netns() : 0;
 	bpf->rodata->connect_by_state = rung == TT_RUNG_TRACEPOINT;
 	error = bpf_map__set_max_entries(bpf->maps.sockets, options->max_sockets);
-	error = error ?: bpf_map__set_max_entries(bpf->maps.flows_a, options->max_flows);
-	error = error ?: bpf_map__set_max_entries(bpf->maps.flows_b, options->max_flows);
+	error = error ?: bpf_map__set_max_entries(bpf->maps.flows_first, options->max_flows);
 	return error ?: bpf_map__set_max_entries(bpf->maps.announced, options->max_flows);
 }
 
@@ -65,9 +66,68 @@ static int on_announcement(void *arg, void *frame, size_t size)
 	struct stream *stream = arg;
 
 	(void)size;
-	if (!stream->discard)
-		frames_write(frame);
+	if (stream->discard)
+		return 0;
+	names_note(stream, frame);
+	frames_write(frame);
 	return 0;
+}
+
+const char *const stream_map_names[STREAM_MAPS] = {
+	[MAP_RING] = "ring",	       [MAP_FLOWS] = "flows",	      [MAP_SOCKETS] = "sockets",
+	[MAP_ANNOUNCED] = "announced", [MAP_LISTENERS] = "listeners", [MAP_STATS] = "stats",
+	[MAP_CONTROL] = "control",
+};
+
+struct stream *stream_new(const struct options *options)
+{
+	struct stream *stream = calloc(1, sizeof(*stream));
+
+	if (!stream)
+		die("out of memory");
+	for (int i = 0; i < STREAM_MAPS; i++)
+		stream->maps[i] = -1;
+	stream->carried_announced = -1;
+	table_init(&stream->named, sizeof(struct tt_flow_key), sizeof(struct tt_flow_key));
+	namespaces_init(&stream->namespaces, options->own_netns);
+	stream->namespaces.without_sockets = true;
+	return stream;
+}
+
+int stream_begin(struct stream *stream)
+{
+	void *control = mmap(NULL, (size_t)getpagesize(), PROT_READ | PROT_WRITE, MAP_SHARED,
+			     stream->maps[MAP_CONTROL], 0);
+
+	if (control == MAP_FAILED)
+		return errno;
+	stream->control = control;
+	stream->ring = ring_buffer__new(stream->maps[MAP_RING], on_announcement, stream, NULL);
+	return stream->ring ? 0 : errno;
+}
+
+static void take_descriptors(struct stream *stream)
+{
+	struct transtracer *bpf = stream->bpf;
+	const struct bpf_object_skeleton *skeleton = bpf->skeleton;
+
+	stream->maps[MAP_RING] = bpf_map__fd(bpf->maps.ring);
+	stream->maps[MAP_FLOWS] = bpf_map__fd(bpf->maps.flows);
+	stream->maps[MAP_SOCKETS] = bpf_map__fd(bpf->maps.sockets);
+	stream->maps[MAP_ANNOUNCED] = bpf_map__fd(bpf->maps.announced);
+	stream->maps[MAP_LISTENERS] = bpf_map__fd(bpf->maps.listeners);
+	stream->maps[MAP_STATS] = bpf_map__fd(bpf->maps.stats);
+	stream->maps[MAP_CONTROL] = bpf_map__fd(bpf->maps.bss);
+	for (int i = 0; i < skeleton->prog_cnt && stream->link_count < MAX_LINKS; i++) {
+		struct stream_link *link = &stream->links[stream->link_count];
+
+		if (!*skeleton->progs[i].link)
+			continue;
+		snprintf(link->name, sizeof(link->name), "%s", skeleton->progs[i].name);
+		link->fd = bpf_link__fd(*skeleton->progs[i].link);
+		link->program_fd = bpf_program__fd(*skeleton->progs[i].prog);
+		stream->link_count++;
+	}
 }
 
 static int load(struct stream *stream, const struct options *options, int rung)
@@ -82,11 +142,11 @@ static int load(struct stream *stream, const struct options *options, int rung)
 	error = error ?: transtracer__attach(stream->bpf);
 	if (error)
 		return -error;
-	namespaces_init(&stream->namespaces, options->own_netns);
-	stream->namespaces.without_sockets = true;
-	stream->ring = ring_buffer__new(bpf_map__fd(stream->bpf->maps.ring), on_announcement,
-					stream, NULL);
-	return stream->ring ? 0 : errno;
+	take_descriptors(stream);
+	/* A descriptor of its own: the object closes its one. */
+	generations_begin(&stream->generations, stream->maps[MAP_FLOWS],
+			  dup(bpf_map__fd(stream->bpf->maps.flows_first)), 1);
+	return stream_begin(stream);
 }
 
 /*
@@ -107,9 +167,7 @@ int stream_open(const struct options *options, int rung, struct stream **stream,
 		snprintf(text, TT_TEXT_SIZE, "ENOENT: this kernel has no perf PMU for kprobes");
 		return ENOENT;
 	}
-	*stream = calloc(1, sizeof(**stream));
-	if (!*stream)
-		die("out of memory");
+	*stream = stream_new(options);
 	libbpf_log_reset();
 	error = load(*stream, options, rung);
 	if (error) {
@@ -125,6 +183,16 @@ void stream_close(struct stream *stream)
 	if (!stream)
 		return;
 	ring_buffer__free(stream->ring);
+	if (stream->control)
+		munmap(stream->control, (size_t)getpagesize());
+	generations_close(&stream->generations);
+	table_free(&stream->named);
+	for (int i = 0; !stream->bpf && i < STREAM_MAPS; i++)
+		close(stream->maps[i]);
+	for (size_t i = 0; !stream->bpf && i < stream->link_count; i++) {
+		close(stream->links[i].fd);
+		close(stream->links[i].program_fd);
+	}
 	transtracer__destroy(stream->bpf);
 	free(stream);
 }
@@ -132,6 +200,11 @@ void stream_close(struct stream *stream)
 int stream_fd(const struct stream *stream)
 {
 	return ring_buffer__epoll_fd(stream->ring);
+}
+
+bool stream_is_adopted(const struct stream *stream)
+{
+	return stream->adopted;
 }
 
 void stream_read(struct stream *stream)
@@ -156,7 +229,7 @@ static void sum_stats(struct stream *stream, struct tt_kernel_stats *sum)
 	uint32_t zero = 0;
 
 	memset(sum, 0, sizeof(*sum));
-	if (bpf_map_lookup_elem(bpf_map__fd(stream->bpf->maps.stats), &zero, per_cpu))
+	if (bpf_map_lookup_elem(stream->maps[MAP_STATS], &zero, per_cpu))
 		return;
 	for (int i = 0; i < cpus; i++) {
 		sum->ring_lost += per_cpu[i].ring_lost;
@@ -178,16 +251,13 @@ bool stream_has_pending(struct stream *stream)
 /* Executions the kernel skipped because the program ran on that CPU already (since 5.12). */
 static uint64_t missed_probes(struct stream *stream)
 {
-	struct bpf_program *program;
 	uint64_t missed = 0;
 
-	bpf_object__for_each_program(program, stream->bpf->obj)
-	{
+	for (size_t i = 0; i < stream->link_count; i++) {
 		struct bpf_prog_info info = {};
 		uint32_t size = sizeof(info);
 
-		if (bpf_program__fd(program) >= 0 &&
-		    !bpf_obj_get_info_by_fd(bpf_program__fd(program), &info, &size))
+		if (!bpf_obj_get_info_by_fd(stream->links[i].program_fd, &info, &size))
 			missed += info.recursion_misses;
 	}
 	return missed;

@@ -31,10 +31,18 @@ void stream_read(struct stream *stream);
  * files of all processes and then by the sockets of all namespaces.
  */
 void stream_reconcile(struct stream *stream, struct stream_result *result);
-/* Writes FLOW frames for everything counted since the last drain. */
-void stream_drain(struct stream *stream);
+/*
+ * Writes FLOW frames for everything counted since the last drain; the first time, also for what an
+ * earlier helper left. Returns the latest generation told.
+ */
+uint64_t stream_drain(struct stream *stream);
+/* Generations up to this one need not be kept any more. */
+void stream_acknowledge(struct stream *stream, uint64_t generation);
+/* Generations up to this one were not kept although nobody acknowledged them. */
+uint64_t stream_dropped(const struct stream *stream);
 /* Are there passive sockets whose owner is yet to be found? */
 bool stream_has_pending(struct stream *stream);
+bool stream_is_adopted(const struct stream *stream);
 void stream_stats(struct stream *stream, struct tt_stats_frame *stats);
 
 /*

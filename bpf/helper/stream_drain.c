@@ -1,40 +1,22 @@
 // SPDX-License-Identifier: MIT
 /* Takes what the programs have counted out of the kernel. */
 #include <bpf/bpf.h>
-#include <bpf/libbpf.h>
 #include <errno.h>
 #include <string.h>
 
 #include "frames.h"
+#include "stream_names.h"
 #include "stream_private.h"
 
-void stream_take(struct stream *stream,
-		 void (*visit)(const struct tt_flow_key *, const struct tt_flow_counts *, void *),
-		 void *arg)
+#define SOCKETS_AT_ONCE 1024
+
+void stream_take(struct stream *stream, visit_counts *visit, void *arg)
 {
-	struct bpf_map *maps[2] = { stream->bpf->maps.flows_a, stream->bpf->maps.flows_b };
-	int old = bpf_map__fd(maps[stream->current]);
-	int fresh = bpf_map__fd(maps[!stream->current]);
-	uint32_t zero = 0, position = 0, count;
-	bool first = true;
-	int error;
-
-	/* Returns when no program uses the old map any more (maybe_wait_bpf_programs). */
-	error = bpf_map_update_elem(bpf_map__fd(stream->bpf->maps.flows), &zero, &fresh, BPF_ANY);
-	if (error)
-		die("cannot swap the flow maps: %s", strerror(-error));
-	stream->current = !stream->current;
-
-	do {
-		count = BATCH;
-		error = bpf_map_lookup_and_delete_batch(old, first ? NULL : &position, &position,
-							stream->keys, stream->counts, &count, NULL);
-		if (error && error != -ENOENT)
-			die("cannot drain the flow map: %s", strerror(-error));
-		first = false;
-		for (uint32_t i = 0; i < count; i++)
-			visit(&stream->keys[i], &stream->counts[i], arg);
-	} while (!error); /* ENOENT: that was the last batch, and its count is valid */
+	if (!generations_swap(&stream->generations))
+		return;
+	generations_read(&stream->generations.list[0], visit, arg);
+	generations_acknowledge(&stream->generations, stream->generations.list[0].number);
+	stream->generations.list[0].fresh = true;
 }
 
 static void write_flow(const struct tt_flow_key *key, const struct tt_flow_counts *counts,
@@ -43,7 +25,7 @@ static void write_flow(const struct tt_flow_key *key, const struct tt_flow_count
 	uint16_t found_by = 0;
 	struct tt_flow_frame flow;
 
-	(void)arg;
+	names_tell(arg, key, counts->first_ns);
 	if (counts->found)
 		found_by |= TT_BY_SNAPSHOT;
 	if (counts->opened || counts->refused || counts->timed_out || counts->unreachable ||
@@ -55,8 +37,84 @@ static void write_flow(const struct tt_flow_key *key, const struct tt_flow_count
 	frames_write(&flow);
 }
 
-void stream_drain(struct stream *stream)
+static void write_generation(struct stream *stream, struct generation *generation)
 {
+	struct tt_generation_frame frame = {
+		.frame = FRAME(TT_FRAME_GENERATION, struct tt_generation_frame,
+			       generation->fresh ? TT_GENERATION_FRESH : 0),
+		.generation = generation->number,
+	};
+
+	frames_write(&frame);
+	generations_read(generation, write_flow, stream);
+	generation->told = true;
+}
+
+static void write_idle(struct stream *stream, const struct tt_socket *socket, struct table *told)
+{
+	struct tt_flow_counts nothing = { .first_ns = boot_ns() };
+	bool is_new;
+
+	nothing.last_ns = nothing.first_ns;
+	if (socket->phase != TT_COUNTED)
+		return;
+	table_insert(told, &socket->key, &is_new);
+	if (is_new)
+		write_flow(&socket->key, &nothing, stream);
+}
+
+/*
+ * An agent that takes over does not know which flows have connections that are open and idle: each of
+ * these is told once, with nothing to count.
+ */
+static void write_all_idle(struct stream *stream)
+{
+	struct tt_generation_frame none = { .frame = FRAME(TT_FRAME_GENERATION,
+							   struct tt_generation_frame, 0) };
+	static struct tt_socket sockets[SOCKETS_AT_ONCE];
+	static __u64 ids[SOCKETS_AT_ONCE];
+	uint32_t position = 0, count;
+	struct table told;
+	bool first = true;
+	int error;
+
+	table_init(&told, sizeof(struct tt_flow_key), sizeof(struct tt_flow_key));
+	frames_write(&none);
+	do {
+		count = SOCKETS_AT_ONCE;
+		error = bpf_map_lookup_batch(stream->maps[MAP_SOCKETS], first ? NULL : &position,
+					     &position, ids, sockets, &count, NULL);
+		if (error && error != -ENOENT)
+			die("cannot read the socket map: %s", strerror(-error));
+		first = false;
+		for (uint32_t i = 0; i < count; i++)
+			write_idle(stream, &sockets[i], &told);
+	} while (!error); /* ENOENT: that was the last batch, and its count is valid */
+	table_free(&told);
+}
+
+uint64_t stream_drain(struct stream *stream)
+{
+	struct generations *generations = &stream->generations;
+
 	stream_read(stream); /* names before numbers */
-	stream_take(stream, write_flow, NULL);
+	generations_swap(generations);
+	for (size_t i = 0; i + 1 < generations->count; i++)
+		if (!generations->list[i].told)
+			write_generation(stream, &generations->list[i]);
+	if (stream->adopted && !stream->reported)
+		write_all_idle(stream);
+	stream->reported = true;
+	generations_retain(generations);
+	return generations_told(generations);
+}
+
+void stream_acknowledge(struct stream *stream, uint64_t generation)
+{
+	generations_acknowledge(&stream->generations, generation);
+}
+
+uint64_t stream_dropped(const struct stream *stream)
+{
+	return stream->generations.dropped;
 }

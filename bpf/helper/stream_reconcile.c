@@ -10,13 +10,13 @@
 #include "stream_private.h"
 
 /* Runs an iterator once; what it prints goes to consume in whole LISTENER frames. */
-static bool run_iterator(struct bpf_link *link,
-			 void (*consume)(const struct tt_listener_frame *, void *), void *arg)
+static bool run_iterator(int link, void (*consume)(const struct tt_listener_frame *, void *),
+			 void *arg)
 {
 	static struct tt_listener_frame listeners[256];
 	size_t used = 0;
 	ssize_t n;
-	int fd = bpf_iter_create(bpf_link__fd(link));
+	int fd = bpf_iter_create(link);
 
 	if (fd < 0) {
 		warn("cannot start a reconcile: %s", strerror(-fd));
@@ -42,18 +42,26 @@ static bool run_iterator(struct bpf_link *link,
 	return n == 0;
 }
 
+static int link_of(const struct stream *stream, const char *program)
+{
+	for (size_t i = 0; i < stream->link_count; i++)
+		if (!strcmp(stream->links[i].name, program))
+			return stream->links[i].fd;
+	return -1;
+}
+
 static bool run_pass(struct stream *stream, enum tt_pass pass,
 		     void (*consume)(const struct tt_listener_frame *, void *), void *arg)
 {
-	stream->bpf->bss->reconcile_pass = pass;
-	return run_iterator(stream->bpf->links.reconcile, consume, arg);
+	stream->control->reconcile_pass = pass;
+	return run_iterator(link_of(stream, "reconcile"), consume, arg);
 }
 
 static void find_hidden(void *arg)
 {
 	struct stream *stream = arg;
 
-	run_iterator(stream->bpf->links.reconcile_hidden, NULL, NULL);
+	run_iterator(link_of(stream, "reconcile_hidden"), NULL, NULL);
 }
 
 static void forget_listeners(int map)
@@ -83,10 +91,10 @@ static void note_listener(const struct tt_listener_frame *listener, void *arg)
 
 void stream_reconcile(struct stream *stream, struct stream_result *result)
 {
-	struct listener_arg to = { .map = bpf_map__fd(stream->bpf->maps.listeners) };
+	struct listener_arg to = { .map = stream->maps[MAP_LISTENERS] };
 	bool complete;
 
-	stream->bpf->bss->reconcile_sockets = 0;
+	stream->control->reconcile_sockets = 0;
 	forget_listeners(to.map);
 	complete = run_pass(stream, TT_PASS_LISTENERS, note_listener, &to) && !to.full;
 	/* Without all listeners the directions of old sockets would be guesses. */
@@ -100,5 +108,5 @@ void stream_reconcile(struct stream *stream, struct stream_result *result)
 	}
 	result->reconciled = true;
 	result->partial = !complete;
-	result->sockets = stream->bpf->bss->reconcile_sockets;
+	result->sockets = stream->control->reconcile_sockets;
 }

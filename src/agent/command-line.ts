@@ -5,7 +5,12 @@ import { type GivenOptions, OPTION_NAMES, OPTION_SPECS, variableOf } from './opt
 /** What a command line asks for. */
 export type CommandLine =
   | { readonly kind: 'print'; readonly text: string }
-  | { readonly kind: 'run'; readonly argv: GivenOptions; readonly configPath: string | undefined };
+  | {
+      /** `uninstall`: take down what an earlier run left in the kernel. */
+      readonly kind: 'run' | 'uninstall';
+      readonly argv: GivenOptions;
+      readonly configPath: string | undefined;
+    };
 
 interface Spec {
   readonly describe: string;
@@ -35,6 +40,11 @@ function parser(version: string) {
       type: 'string',
       requiresArg: true,
       describe: 'JSON file of options, read again at SIGHUP [TTRACER_CONFIG]',
+    })
+    .option('no-pin', { type: 'boolean', describe: 'the opposite of --pin', conflicts: 'pin' })
+    .option('uninstall', {
+      type: 'boolean',
+      describe: 'remove what earlier runs left in the kernel, and exit',
     })
     .epilogue(
       'Exit codes: 0 ok, 2 usage, 3 no privilege or kernel support, 4 CMDB away, 5 newer CMDB',
@@ -80,9 +90,10 @@ export async function parseCommandLine(
     const value = outcome.args[name];
     return value === undefined ? [] : [[name, String(value)]];
   });
+  if (outcome.args['no-pin'] === true) given.push(['pin', 'false']);
   const config = outcome.args['config'] ?? env['TTRACER_CONFIG'];
   return {
-    kind: 'run',
+    kind: outcome.args['uninstall'] === true ? 'uninstall' : 'run',
     argv: Object.fromEntries(given),
     configPath: typeof config === 'string' && config !== '' ? config : undefined,
   };

@@ -7,6 +7,12 @@ export interface Watching {
   readonly note: string;
 }
 
+/** Absolute since the programs were attached. */
+export interface KnownLosses {
+  readonly lost: bigint;
+  readonly missedProbes: bigint;
+}
+
 interface Interval extends Omit<Watching, 'note'> {
   note: string;
   readonly fromMs: number;
@@ -43,19 +49,41 @@ export class CoverageTracker {
   #lost = 0n;
   #missedProbes = 0n;
   #dropped = 0;
+  /** The current interval is that of a {@link CoverageTracker.resume}. */
+  #isBridge = false;
 
   /** Intervals dropped because too many waited. */
   get dropped(): number {
     return this.#dropped;
   }
 
-  /** Watching begins (again); the losses of a new helper start at zero. */
+  /** Losses told so far, absolute: what a later {@link CoverageTracker.resume} begins with. */
+  get known(): KnownLosses {
+    return { lost: this.#lost, missedProbes: this.#missedProbes };
+  }
+
+  /** Watching begins (again); the losses of newly attached programs start at zero. */
   begin(watching: Watching, atMs: number): void {
     this.end();
     this.#watching = watching;
     this.#lost = 0n;
     this.#missedProbes = 0n;
     this.#current = this.#open(watching, atMs, atMs, false);
+  }
+
+  /**
+   * The programs have watched since `fromMs`, though nobody asked them; the next report tells what.
+   * @param note why nobody did
+   * @param known losses told up to `fromMs`
+   */
+  resume(watching: Watching, fromMs: number, note: string, known: KnownLosses): void {
+    this.end();
+    this.#watching = watching;
+    this.#lost = known.lost;
+    this.#missedProbes = known.missedProbes;
+    const notes = [watching.note, note].filter((each) => each !== '').join('; ');
+    this.#current = this.#open({ ...watching, note: notes }, fromMs, fromMs, false);
+    this.#isBridge = true;
   }
 
   /**
@@ -82,7 +110,9 @@ export class CoverageTracker {
       this.#current = this.#open(this.#watching, lossy.toMs, lossy.toMs, false);
     } else {
       this.#grow(this.#current, atMs);
+      if (this.#isBridge) this.#current = this.#open(this.#watching, atMs, atMs, false);
     }
+    this.#isBridge = false;
     return lost;
   }
 
@@ -93,6 +123,7 @@ export class CoverageTracker {
   end(): number | null {
     const ended = this.#current;
     this.#current = null;
+    this.#isBridge = false;
     if (ended === null) return null;
     if (ended.toMs === ended.fromMs) {
       this.#intervals = this.#intervals.filter((each) => each !== ended);

@@ -1,9 +1,11 @@
-import type { FlowTable, OpenConnections } from '../flow/flow-table.ts';
+import type { HelperSupervisor } from '../bpf-ts-loader/index.ts';
+import type { FlowTable } from '../flow/flow-table.ts';
 import type { FlushBatch } from '../flow/records.ts';
 import { partsOf } from './batch-parts.ts';
 import type { Sink, WriteOutcome } from './cmdb-sink.ts';
 import type { Ledger, Progress } from './ledger.ts';
-import type { OpenConnectionsFile } from './open-connections.ts';
+import type { Mark } from './mark.ts';
+import type { Legacy, OpenConnectionsFile } from './open-connections.ts';
 import type { Spool } from './spool.ts';
 import { within } from './within.ts';
 
@@ -18,6 +20,8 @@ export interface FlusherParts {
   readonly table: FlowTable;
   readonly sink: Sink;
   readonly remains: Remains | null;
+  readonly mark: Mark;
+  readonly supervisor: Pick<HelperSupervisor, 'acknowledge'>;
 }
 
 /** While the CMDB can't be reached, spooling takes at most one part of so many of the time. */
@@ -74,28 +78,29 @@ export class Flusher {
         withinMs,
         this.#flushing.catch(() => undefined),
       );
-    const { ledger, table, remains } = this.#parts;
-    const open = table.openConnections();
+    const { ledger, remains } = this.#parts;
+    const legacy = this.#legacy();
     const batch = ledger.take(Date.now());
     if (batch.flows.length === 0 && batch.coverage.length === 0) return;
-    remains?.spool.put(batch, open);
+    remains?.spool.put(batch, legacy.open, legacy.position);
     const leftMs = withinMs - (performance.now() - startedMs);
     const attempt = await this.#lastAttempt(batch, leftMs);
     ledger.settle(batch, attempt.outcome, attempt);
     if (attempt.outcome === 'replaced' || attempt.outcome === 'lost-all') {
-      remains?.spool.put(ledger.take(Date.now()), open);
+      remains?.spool.put(ledger.take(Date.now()), legacy.open, legacy.position);
     } else if (isSettled(attempt.outcome)) {
-      this.#settled(open);
+      this.#settled(legacy);
     }
   }
 
   /** Keeps what waits on disk without an attempt to write it. */
   keep(): void {
     this.#isClosing = true;
-    const { ledger, table, remains } = this.#parts;
-    const open = table.openConnections();
+    const { ledger, remains } = this.#parts;
+    const legacy = this.#legacy();
     const batch = ledger.take(Date.now());
-    if (batch.flows.length > 0 || batch.coverage.length > 0) remains?.spool.put(batch, open);
+    if (batch.flows.length > 0 || batch.coverage.length > 0)
+      remains?.spool.put(batch, legacy.open, legacy.position);
   }
 
   async #lastAttempt(batch: FlushBatch, leftMs: number): Promise<Attempt> {
@@ -111,26 +116,40 @@ export class Flusher {
   }
 
   async #flush(): Promise<WriteOutcome> {
-    const { ledger, table, sink } = this.#parts;
+    const { ledger, sink } = this.#parts;
     const isReached = (await sink.connect()) && (await this.#drain());
     if (this.#isClosing) return 'unavailable';
-    const open = table.openConnections();
+    const legacy = this.#legacy();
     const batch = ledger.take(Date.now());
     // Before the write: if its answer is lost and the agent with it, this says what it counted.
-    if (batch.flows.length > 0 && (isReached || this.#mayPut())) this.#put(batch, open);
+    if (batch.flows.length > 0 && (isReached || this.#mayPut())) this.#put(batch, legacy);
     let attempt: Attempt = { outcome: 'unavailable', writtenFlows: 0, rejectedFlows: 0 };
     try {
       if (isReached) attempt = await this.#write(batch);
     } finally {
       ledger.settle(batch, attempt.outcome, attempt);
     }
-    if (isSettled(attempt.outcome) && !this.#isClosing) this.#settled(open);
+    if (isSettled(attempt.outcome) && !this.#isClosing) this.#settled(legacy);
     return attempt.outcome;
   }
 
-  #put(batch: FlushBatch, open: OpenConnections): void {
+  /** What a successor has to know once it has the batch that is taken now. */
+  #legacy(): Legacy {
+    const { table, mark } = this.#parts;
+    return { open: table.openConnections(), position: mark.position };
+  }
+
+  /** What the disk or the CMDB has, the kernel need not keep. */
+  #acknowledge({ position }: Legacy): void {
+    const { mark, supervisor } = this.#parts;
+    if (position === null || position.setId !== mark.position?.setId) return;
+    supervisor.acknowledge(position.generation);
+  }
+
+  #put(batch: FlushBatch, legacy: Legacy): void {
     const startedMs = performance.now();
-    this.#parts.remains?.spool.put(batch, open);
+    const { remains } = this.#parts;
+    if (remains?.spool.put(batch, legacy.open, legacy.position)) this.#acknowledge(legacy);
     this.#putAtMs = performance.now();
     this.#putTookMs = this.#putAtMs - startedMs;
   }
@@ -153,9 +172,10 @@ export class Flusher {
   }
 
   /** The CMDB has all there was. The spool goes only once something else says what was open. */
-  #settled(open: OpenConnections): void {
+  #settled(legacy: Legacy): void {
     const { remains } = this.#parts;
-    if (remains?.openConnections.save(open)) remains.spool.drop();
+    if (remains?.openConnections.save(legacy.open, legacy.position)) remains.spool.drop();
+    this.#acknowledge(legacy);
   }
 
   /** @returns false when the CMDB went away */

@@ -17,19 +17,24 @@ function helperPath(env: NodeJS.ProcessEnv): string {
   return env['TTRACER_HELPER'] || join(packageRoot(import.meta.url), 'build', 'ttracer-helper');
 }
 
-/** The helper's arguments (bpf/helper/options.c). */
-export function helperArguments(options: AgentOptions): string[] {
+/**
+ * The helper's arguments (bpf/helper/options.c).
+ * @param pinDir where it leaves programs and counts for its successor; null: nowhere
+ */
+export function helperArguments(options: AgentOptions, pinDir: string | null): string[] {
   const { mode, attach, netns, once } = options;
   return [
     ...['--mode', once ? 'poll' : mode],
     ...(once ? ['--time-wait'] : ['--attach', attach]),
     ...['--netns', netns],
+    ...(pinDir === null ? [] : ['--pin', pinDir]),
   ];
 }
 
 /** @throws UserError (unsupported) when there is no helper */
 export function superviseHelper(
   options: AgentOptions,
+  pinDir: string | null,
   env: NodeJS.ProcessEnv,
   onLog: (line: string) => void,
 ): HelperSupervisor {
@@ -37,7 +42,7 @@ export function superviseHelper(
   if (!existsSync(path)) {
     throw new UserError(ExitCode.unsupported, `no helper at ${path}: build it with make build`);
   }
-  const helper: HelperOptions = { path, args: helperArguments(options), onLog };
+  const helper: HelperOptions = { path, args: helperArguments(options, pinDir), onLog };
   return new HelperSupervisor({ helper });
 }
 

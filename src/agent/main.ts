@@ -5,13 +5,20 @@ import { packageRoot } from '../cmdb/package-root.ts';
 import { UserError } from '../common/exit-codes.ts';
 import { type CommandLine, parseCommandLine } from './command-line.ts';
 import { logTo } from './log-destination.ts';
-import { type AgentOptions, readConfigFile, resolveOptions } from './options.ts';
+import {
+  type AgentOptions,
+  givenOptions,
+  type OptionSources,
+  readConfigFile,
+  resolveOptions,
+} from './options.ts';
+import { uninstall } from './pins.ts';
 import { type RunContext, runAgent } from './ttracerd.ts';
 
 /** An error nobody foresaw: a bug, or a machine in trouble. Restarting may help. */
 const UNEXPECTED = 70;
 
-type Run = Extract<CommandLine, { kind: 'run' }>;
+type Run = Extract<CommandLine, { kind: 'run' | 'uninstall' }>;
 
 /**
  * Runs `ttracerd`.
@@ -28,6 +35,11 @@ export async function main(argv: readonly string[], process: NodeJS.Process): Pr
       return 0;
     }
     const options = readOptions(commandLine, env);
+    if (commandLine.kind === 'uninstall') {
+      const given = givenOptions(sourcesOf(commandLine, env))['data-dir'] !== undefined;
+      stdout.write(uninstall(given ? options.dataDir : null));
+      return 0;
+    }
     const log = pino(
       { level: options.logLevel, base: null, timestamp: pino.stdTimeFunctions.isoTime },
       logTo(stderr.fd),
@@ -47,8 +59,12 @@ export async function main(argv: readonly string[], process: NodeJS.Process): Pr
   }
 }
 
-function readOptions({ argv, configPath }: Run, env: NodeJS.ProcessEnv): AgentOptions {
-  return resolveOptions({ argv, env, file: configPath ? readConfigFile(configPath) : {} });
+function sourcesOf({ argv, configPath }: Run, env: NodeJS.ProcessEnv): OptionSources {
+  return { argv, env, file: configPath ? readConfigFile(configPath) : {} };
+}
+
+function readOptions(run: Run, env: NodeJS.ProcessEnv): AgentOptions {
+  return resolveOptions(sourcesOf(run, env));
 }
 
 /** Options that may change while the agent runs. */

@@ -35,6 +35,8 @@ export interface AgentOptions {
   readonly once: boolean;
   /** How long what this host wrote is kept; null: for ever. */
   readonly retentionMs: number | null;
+  /** Leave programs and counts in the kernel for the next start. */
+  readonly pin: boolean;
 }
 
 interface OptionSpec {
@@ -64,6 +66,11 @@ export const OPTION_SPECS = {
   listen: { describe: 'address of /metrics and /healthz, such as 127.0.0.1:9464 [off]' },
   retention: { describe: "remove this host's data that is older, at least 1d: 30d, 12w [never]" },
   once: { describe: 'take one snapshot, write it, exit', boolean: true },
+  pin: {
+    describe: 'count on in the kernel while ttracerd is down',
+    default: 'true',
+    boolean: true,
+  },
 } as const satisfies Record<string, OptionSpec>;
 
 export type OptionName = keyof typeof OPTION_SPECS;
@@ -139,12 +146,17 @@ const MAX_BUCKET_MS = 86_400_000;
 const MIN_RETENTION_MS = 86_400_000;
 const UUID = /^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i;
 
+/** What was given, wherever; argv before environment before file. */
+export function givenOptions({ argv, env, file }: OptionSources): GivenOptions {
+  return { ...file, ...fromEnvironment(env), ...argv };
+}
+
 /**
  * Puts options together: argv before environment before file before default.
  * @throws UserError (usage) naming the option, its value and what is accepted
  */
-export function resolveOptions({ argv, env, file }: OptionSources): AgentOptions {
-  const given: GivenOptions = { ...file, ...fromEnvironment(env), ...argv };
+export function resolveOptions(sources: OptionSources): AgentOptions {
+  const given = givenOptions(sources);
   const choose = <T extends string>(name: OptionName, choices: readonly T[]): T => {
     const value = given[name] ?? (OPTION_SPECS[name] as OptionSpec).default ?? '';
     const chosen = choices.find((choice) => choice === value);
@@ -184,6 +196,7 @@ export function resolveOptions({ argv, env, file }: OptionSources): AgentOptions
     listen: given.listen === undefined ? null : parseListenAddress(given.listen),
     once: given.once === undefined ? false : choose('once', ['true', 'false']) === 'true',
     retentionMs: given.retention === undefined ? null : retention(given.retention),
+    pin: choose('pin', ['true', 'false']) === 'true',
   };
 }
 

@@ -3,9 +3,10 @@ import { deserialize, serialize } from 'node:v8';
 import { crc32 } from 'node:zlib';
 import type { OpenConnections } from '../flow/flow-table.ts';
 import type { FlushBatch } from '../flow/records.ts';
+import type { Position } from './open-connections.ts';
 
 /** Changes with {@link FlushBatch}: another version's file can't be understood. */
-const FORMAT = 3;
+const FORMAT = 4;
 /** Each part is preceded by its length and its CRC-32, both u32 little-endian. */
 const FRAME_BYTES = 8;
 
@@ -17,6 +18,8 @@ export interface SpoolHeader {
   readonly bootId: string | null;
   /** Connections open when the file was made: the totals in it count them. */
   readonly open: OpenConnections;
+  /** Up to where the kernel's counts are in those totals; null: it keeps none. */
+  readonly position: Position | null;
 }
 
 /** A file of another version: what it holds is for that version to write. */

@@ -6,6 +6,7 @@ import type { OpenConnections } from '../flow/flow-table.ts';
 import type { FlushBatch } from '../flow/records.ts';
 import { partsOf } from './batch-parts.ts';
 import type { Sink, WriteOutcome } from './cmdb-sink.ts';
+import type { Position } from './open-connections.ts';
 import { ForeignFormat, readSpoolHeader, readSpoolParts, writeSpoolFile } from './spool-file.ts';
 
 const SUFFIX = '.batch';
@@ -21,6 +22,7 @@ export interface Predecessor {
   readonly epoch: number;
   readonly bootId: string | null;
   readonly open: OpenConnections;
+  readonly position: Position | null;
 }
 
 /**
@@ -72,14 +74,14 @@ export class Spool {
    * Keeps what waits of the current agent, in place of what it kept before.
    * @returns false where the disk does not take it; what was kept before is still there then
    */
-  put(batch: FlushBatch, open: OpenConnections): boolean {
+  put(batch: FlushBatch, open: OpenConnections, position: Position | null = null): boolean {
     const { epoch, host } = batch;
     const path = join(this.#directory, `${epoch}${SUFFIX}`);
     this.#own = path;
     try {
       mkdirSync(this.#directory, { recursive: true });
       const { hostId, bootId } = host;
-      writeSpoolFile(`${path}.new`, { epoch, hostId, bootId, open }, partsOf(batch));
+      writeSpoolFile(`${path}.new`, { epoch, hostId, bootId, open, position }, partsOf(batch));
       renameSync(`${path}.new`, path);
       if (this.#fails) this.#log.info({ path }, 'the disk takes the spool again');
       this.#fails = false;

@@ -1,21 +1,35 @@
 import type pino from 'pino';
-import type { Frame, HelperSupervisor, SupervisorEvent } from '../bpf-ts-loader/index.ts';
-import type { CountsEvent, FirstEvent, ReportedEvent, TraceEvent } from '../events/event.ts';
+import type {
+  Frame,
+  HelloFrame,
+  HelperSupervisor,
+  SupervisorEvent,
+} from '../bpf-ts-loader/index.ts';
+import type {
+  CountsEvent,
+  FirstEvent,
+  GenerationEvent,
+  ReportedEvent,
+  TraceEvent,
+} from '../events/event.ts';
 import { EventReader } from '../events/event-reader.ts';
 import type { FlowTable } from '../flow/flow-table.ts';
 import type { Attributor } from '../process/attributor.ts';
 import type { CoverageTracker, Watching } from './coverage-tracker.ts';
 import type { Inventory } from './inventory.ts';
 import type { JsonlOutput } from './jsonl-output.ts';
+import type { Mark } from './mark.ts';
 
 export interface TracerParts {
-  readonly supervisor: Pick<HelperSupervisor, 'events'>;
+  readonly supervisor: Pick<HelperSupervisor, 'events' | 'acknowledge'>;
   readonly attributor: Attributor;
   readonly table: FlowTable;
   readonly inventory: Inventory;
   readonly coverage: CoverageTracker;
   readonly output: JsonlOutput | null;
   readonly log: pino.Logger;
+  /** Its position is the previous agent's at first, null where there was none. */
+  readonly mark: Mark;
 }
 
 /** What the tracer tells whoever runs it. */
@@ -30,6 +44,8 @@ export interface TracerListener {
 
 type Up = Extract<SupervisorEvent, { kind: 'up' }>;
 
+const UNATTENDED = 'counted by pinned programs while nobody asked them';
+
 /**
  * The one loop that owns all state: frames become events, events get the names of their processes,
  * named events are added up in the flow table.
@@ -38,7 +54,9 @@ type Up = Extract<SupervisorEvent, { kind: 'up' }>;
  *   blind ---------> recovering ------------------------> watching ------> blind
  *                     `--- down ---> blind
  *
- * While recovering, connections that were open before are found again and not counted anew.
+ * While recovering, connections that were open before are found again and not counted anew. Where
+ * pinned programs went on counting there was no blindness: what they counted comes with the first
+ * report.
  */
 export class Tracer {
   readonly #parts: TracerParts;
@@ -47,6 +65,16 @@ export class Tracer {
   /** Nobody watched since, and no complete snapshot has repaired that yet. */
   #blindSinceMs: number | null = null;
   #upMs = 0;
+  /** When the latest helper went. */
+  #downMs = 0;
+  /** The pinned programs of the latest helper; '' when it pinned nothing. */
+  #setId = '';
+  /** Open connections were not set aside when the helper went: its programs may have watched on. */
+  #suspendDue = false;
+  /** No helper came up yet: what is known of counts is the previous agent's note. */
+  #isFirst = true;
+  /** The counts being read were told before. */
+  #isRepeated = false;
   #recovering = true;
   #mode: Watching['mode'];
 
@@ -73,34 +101,93 @@ export class Tracer {
     }
   }
 
-  #up({ hello, rungs, restarts }: Up): void {
-    const { log, table, coverage } = this.#parts;
-    const refused = rungs.filter((rung) => rung.error !== 0);
-    for (const { rung, text } of refused) log.info({ rung, reason: text }, 'rung refused');
+  #up(up: Up): void {
+    const { hello, rungs } = up;
     const attach = hello.rung === 'poll' ? null : hello.rung;
     const mode = this.#mode === 'once' ? 'once' : attach === null ? 'poll' : 'stream';
-    const note = refused.map(({ rung, text }) => `${rung} refused: ${text}`).join('; ');
-    log.info({ mode, attach, kernel: hello.release, restarts, helperPid: hello.pid }, 'attached');
+    const note = rungs
+      .flatMap(({ rung, error, text }) => (error === 0 ? [] : [`${rung} refused: ${text}`]))
+      .join('; ');
+    const watching = { mode, attach, note } as const;
+    this.#logUp(up, watching);
     this.#reader = new EventReader((event) => this.#handle(event));
     this.#reader.read(hello);
     this.#recovering = true;
-    table.setHomeNetns(hello.netns);
-    const watching = { mode, attach, note } as const;
+    this.#isRepeated = false;
+    this.#parts.table.setHomeNetns(hello.netns);
     this.#upMs = Number(hello.wallNs / 1_000_000n);
-    coverage.begin(watching, this.#upMs);
+    this.#setId = hello.setId === 0n ? '' : hello.setId.toString();
+    this.#takeUp(hello, watching);
     this.#listener.watching(watching);
   }
 
+  #logUp({ hello, rungs, restarts }: Up, { mode, attach }: Watching): void {
+    const { log } = this.#parts;
+    const { pinned, adopted } = hello.features;
+    const used = rungs.find((rung) => rung.error === 0);
+    for (const { rung, error, text } of rungs) {
+      if (error !== 0) log.info({ rung, reason: text }, 'rung refused');
+    }
+    log.info(
+      {
+        ...{ mode, attach, kernel: hello.release, restarts, helperPid: hello.pid, pinned, adopted },
+        ...(pinned || !used?.text ? {} : { unpinned: used.text }),
+      },
+      'attached',
+    );
+  }
+
+  /** Goes on where the previous helper, or agent, left off. */
+  #takeUp({ features, setId, droppedGeneration }: HelloFrame, watching: Watching): void {
+    const { coverage, mark, supervisor, table } = this.#parts;
+    const { position } = mark;
+    if (position === null || setId === 0n || position.setId !== setId.toString()) {
+      this.#suspend();
+      coverage.begin(watching, this.#upMs);
+      mark.position = null;
+      this.#isFirst = false;
+      return;
+    }
+    if (this.#isFirst) {
+      table.trustRestored();
+      supervisor.acknowledge(position.generation); // in the CMDB, or spooled
+    }
+    this.#isFirst = false;
+    if (!features.adopted) {
+      // Others took their place: those open then are to be found again, after what was counted.
+      this.#suspendDue = true;
+      this.#blindSinceMs ??= position.atMs;
+      coverage.begin(watching, this.#upMs);
+      return;
+    }
+    this.#suspendDue = false;
+    this.#blindSinceMs = null;
+    coverage.resume(watching, position.atMs, UNATTENDED, position.known);
+    if (droppedGeneration > position.generation) {
+      coverage.gap(position.atMs, this.#upMs, 'counts found no room in the kernel');
+    }
+  }
+
   #down(atMs: number, reason: Error, retryInMs: number | null): void {
-    const { log, table, coverage } = this.#parts;
+    const { log, coverage } = this.#parts;
     log.warn({ reason: reason.message, retryInMs }, 'the helper is gone');
-    // What was counted after the last report is gone with the helper. Of several failed starts only
-    // the first begins the gap.
+    // What was counted after the last report is gone with the helper, unless it is pinned. Of several
+    // failed starts only the first begins the gap.
     const reportedMs = coverage.end();
     this.#blindSinceMs ??= reportedMs ?? atMs;
-    table.roll(atMs); // the bucket that the helper died in has a row as well
-    table.suspend();
+    if (!this.#suspendDue) this.#downMs = atMs;
+    this.#suspendDue = true;
+    if (this.#setId === '') this.#suspend();
     this.#listener.blind();
+  }
+
+  /** Nobody has watched since the helper went: what was open then may have closed. */
+  #suspend(): void {
+    if (!this.#suspendDue) return;
+    const { table } = this.#parts;
+    this.#suspendDue = false;
+    table.roll(this.#downMs); // the bucket that the helper died in has a row as well
+    table.suspend();
   }
 
   #read(frames: readonly Frame[]): void {
@@ -113,8 +200,11 @@ export class Tracer {
       case 'first':
         this.#first(event);
         break;
+      case 'generation':
+        this.#generation(event);
+        break;
       case 'counts':
-        this.#counts(event);
+        if (!this.#isRepeated) this.#counts(event);
         break;
       case 'reported':
         this.#reported(event);
@@ -133,6 +223,13 @@ export class Tracer {
     if (flow !== null) output?.firstSeen(flow, process, event.peerPort);
   }
 
+  #generation({ generation, fresh }: GenerationEvent): void {
+    const { position } = this.#parts.mark;
+    const isKnown = position !== null && position.setId === this.#setId;
+    this.#isRepeated = isKnown && generation !== 0n && generation <= position.generation;
+    if (fresh && !this.#isRepeated) this.#suspend();
+  }
+
   #counts(event: CountsEvent): void {
     const { attributor, inventory, table, output } = this.#parts;
     const process = attributor.counted(event.flow);
@@ -148,9 +245,17 @@ export class Tracer {
       this.#closeGap();
     }
     table.roll(event.atMs);
+    this.#isRepeated = false;
     const lost = coverage.extend(event.atMs, event.losses);
     if (lost > 0n) log.warn({ lost: Number(lost), losses: loggable(event) }, 'events were lost');
+    this.#progressed(event);
     this.#listener.reported(event, lost);
+  }
+
+  #progressed({ generation, atMs }: ReportedEvent): void {
+    const { coverage, mark } = this.#parts;
+    if (this.#setId === '') return;
+    mark.position = { setId: this.#setId, generation, atMs, known: coverage.known };
   }
 
   /** What was open when a helper came up, its first snapshot has found; what closed before is lost. */

@@ -14,10 +14,12 @@ import { HostNetworks } from './host-networks.ts';
 import { Inventory } from './inventory.ts';
 import { JsonlOutput } from './jsonl-output.ts';
 import { Ledger } from './ledger.ts';
+import { Mark } from './mark.ts';
 import { collectMetrics, healthOf } from './metrics.ts';
 import { serveMetrics } from './metrics-server.ts';
-import { OpenConnectionsFile } from './open-connections.ts';
+import { OpenConnectionsFile, type Position } from './open-connections.ts';
 import type { AgentOptions } from './options.ts';
+import { takePinDir } from './pins.ts';
 import { checkPrivileges } from './privileges.ts';
 import { Retention } from './retention.ts';
 import { type Predecessor, Spool } from './spool.ts';
@@ -66,7 +68,10 @@ type Parts = ReturnType<typeof assemble> & Destination;
 /** Makes all parts that hold what is traced; nothing runs yet. */
 function assemble({ options, env, log, version, stdout }: RunContext, location: CmdbLocation) {
   const host = describeHost({ ...options, agentVersion: version });
-  const supervisor = superviseHelper(options, env, (line) => log.info({ helper: line }, 'helper'));
+  const pinDir = location.kind === 'none' ? null : takePinDir(options, host.hostId, log);
+  const supervisor = superviseHelper(options, pinDir, env, (line) =>
+    log.info({ helper: line }, 'helper'),
+  );
   const namer = new ProcessNamer({
     procRoot: '/proc',
     hostId: host.hostId,
@@ -83,7 +88,7 @@ function assemble({ options, env, log, version, stdout }: RunContext, location: 
   const networks = new HostNetworks({ ...options, procRoot: '/proc', sysRoot: '/sys' });
   const { hostId } = host;
   const table = new FlowTable({ hostId, bucketMs: options.bucketMs, networks, epoch });
-  if (remains !== null) restoreOpen(table, remains, before);
+  const mark = new Mark(remains === null ? null : restoreOpen(table, remains, before));
   const inventory = new Inventory({
     addresses: networks,
     listening: () => attributor.listeners.listening(),
@@ -95,6 +100,7 @@ function assemble({ options, env, log, version, stdout }: RunContext, location: 
   const output = options.output === 'jsonl' ? new JsonlOutput(stdout, host.hostId) : null;
   return {
     host,
+    mark,
     supervisor,
     namer,
     attributor,
@@ -110,13 +116,20 @@ function assemble({ options, env, log, version, stdout }: RunContext, location: 
 /**
  * Tells the table which connections earlier agents counted. Of the spool and the file the spool is
  * newer; what it says must still be known when it has been written and is gone.
+ * @returns up to where the kernel's counts are in theirs
  */
-function restoreOpen(table: FlowTable, remains: Remains, before: Predecessor | null): void {
+function restoreOpen(
+  table: FlowTable,
+  remains: Remains,
+  before: Predecessor | null,
+): Position | null {
   const { openConnections, spool } = remains;
   spool.trim();
-  const open = before === null ? openConnections.load() : openConnections.ofThisBoot(before);
+  const { open, position } =
+    before === null ? openConnections.load() : openConnections.ofThisBoot(before);
   table.restore(open);
-  if (before !== null) openConnections.save(open);
+  if (before !== null) openConnections.save(open, position);
+  return position;
 }
 
 /** @returns null when the agent was stopped meanwhile; then the CMDB has stopped or ends with us */

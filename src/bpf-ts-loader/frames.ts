@@ -74,7 +74,14 @@ export interface HelloFrame {
   readonly pid: number;
   /** The helper's own network namespace. */
   readonly netns: number;
-  readonly features: { readonly destroyNotices: boolean; readonly allNetns: boolean };
+  readonly features: {
+    readonly destroyNotices: boolean;
+    readonly allNetns: boolean;
+    /** Programs and counts outlive the helper. */
+    readonly pinned: boolean;
+    /** Programs and counts of an earlier helper were taken over. */
+    readonly adopted: boolean;
+  };
   /** Sizes of these frames in bytes, as the helper was compiled. */
   readonly frameSizes: {
     readonly flow: number;
@@ -85,6 +92,10 @@ export interface HelloFrame {
   };
   /** Kernel release. */
   readonly release: string;
+  /** Names the series of generations; 0n: nothing is pinned. */
+  readonly setId: bigint;
+  /** Generations up to this one found no room to be kept until somebody acknowledged them. */
+  readonly droppedGeneration: bigint;
 }
 
 /** One step of the attach ladder that was tried. */
@@ -136,7 +147,7 @@ export interface ListenerFrame {
   readonly port: number;
 }
 
-/** Known losses, absolute since the helper's start. */
+/** Known losses, absolute since the programs were attached. */
 export interface StatsFrame {
   readonly type: 'stats';
   readonly ringLost: bigint;
@@ -162,6 +173,17 @@ export interface DoneFrame {
   readonly snapshot: boolean;
   /** Something could not be read: the set is not complete. */
   readonly partial: boolean;
+  /** The latest generation told; 0n in poll mode. */
+  readonly generation: bigint;
+}
+
+/** The FLOW frames that follow belong to this generation: what was counted between two drains. */
+export interface GenerationFrame {
+  readonly type: 'generation';
+  /** From 1 on; 0n: of none. */
+  readonly generation: bigint;
+  /** Counted by programs that were attached anew: they find what others may have counted before. */
+  readonly fresh: boolean;
 }
 
 export type Frame =
@@ -172,4 +194,5 @@ export type Frame =
   | ListenFrame
   | ListenerFrame
   | StatsFrame
-  | DoneFrame;
+  | DoneFrame
+  | GenerationFrame;

@@ -16,7 +16,12 @@ import { explainGreetingError, type Greeting, GreetingReader } from './greeting.
 import type { Helper, HelperEnd, HelperOptions, RequestOptions } from './helper.ts';
 import { LineSplitter } from './lines.ts';
 import { BoundedQueue } from './queue.ts';
-import { encodeRequest, PendingRequests, type RequestKind } from './requests.ts';
+import {
+  encodeAcknowledgement,
+  encodeRequest,
+  PendingRequests,
+  type RequestKind,
+} from './requests.ts';
 
 /** Batches (of up to 64 KiB of frames each) that wait unread before the helper is made to wait. */
 const MAX_UNREAD_BATCHES = 16;
@@ -117,6 +122,14 @@ export class HelperProcess implements Helper {
     );
     stdin.write(encodeRequest(kind, requestId, options.allOwners));
     return answer;
+  }
+
+  acknowledge(generation: bigint): void {
+    const { stdin } = this.#child;
+    // One that is left out is made up for by the next.
+    if (this.#greeted && stdin.writable && !stdin.writableNeedDrain) {
+      stdin.write(encodeAcknowledgement(generation));
+    }
   }
 
   kill(reason: Error): void {

@@ -54,6 +54,11 @@ export interface Helper {
    * Rejects with HelperTimeoutError, or with why the helper ended.
    */
   request(kind: RequestKind, options?: RequestOptions): Promise<DoneFrame>;
+  /**
+   * What was reported up to this generation is kept elsewhere: a later helper need not tell it again.
+   * Says nothing to a helper that is gone.
+   */
+  acknowledge(generation: bigint): void;
   /** Ends the helper at once, for `reason`. */
   kill(reason: Error): void;
   /** Closes stdin, then SIGTERM, then SIGKILL; takes at most the sum of the three grace times. */

@@ -21,6 +21,7 @@ export type {
   FlowKey,
   FoundBy,
   Frame,
+  GenerationFrame,
   HelloFrame,
   Identity,
   ListenerFrame,

@@ -5,7 +5,7 @@
  */
 
 /** `TT_ABI_VERSION`. */
-export const ABI_VERSION = 1;
+export const ABI_VERSION = 2;
 
 /** `struct tt_frame`: opens every frame, both ways. */
 export const HEADER = { size: 8, length: 0, type: 4, flags: 6 } as const;
@@ -20,10 +20,11 @@ export const FRAME_TYPE = {
   listener: 6,
   stats: 7,
   done: 8,
+  generation: 9,
 } as const;
 
 /** `enum tt_frame_type`, agent to helper. */
-export const REQUEST_TYPE = { drain: 64, snapshot: 65 } as const;
+export const REQUEST_TYPE = { drain: 64, snapshot: 65, acknowledge: 66 } as const;
 
 /** `TT_SNAPSHOT_OWNERS`, a flag of the snapshot request. */
 export const SNAPSHOT_OWNERS = 1;
@@ -41,7 +42,7 @@ export const LISTEN_CHANGE = { opened: 1, closed: 2 } as const;
 export const FOUND_BY_BIT = { stream: 1, snapshot: 2, destroy: 4 } as const;
 
 /** `enum tt_feature`: bits in HELLO's features. */
-export const FEATURE_BIT = { destroyNotices: 1, allNetns: 2 } as const;
+export const FEATURE_BIT = { destroyNotices: 1, allNetns: 2, pinned: 4, adopted: 8 } as const;
 
 /** `TT_DONE_*`: bits in the flags of a DONE frame. */
 export const DONE_BIT = { snapshot: 1, partial: 2 } as const;
@@ -95,7 +96,7 @@ export const IDENTITY = {
 
 /** `struct tt_hello`. */
 export const HELLO = {
-  size: 120,
+  size: 136,
   abiVersion: 8,
   rung: 12,
   bootNs: 16,
@@ -110,6 +111,8 @@ export const HELLO = {
   doneFrameSize: 52,
   release: 56,
   releaseSize: 64,
+  setId: 120,
+  droppedGeneration: 128,
 } as const;
 
 /** `struct tt_rung_frame`. */
@@ -162,13 +165,20 @@ export const STATS = {
 
 /** `struct tt_done_frame`. */
 export const DONE = {
-  size: 40,
+  size: 48,
   requestId: 8,
   bootNs: 16,
   wallNs: 24,
   sockets: 32,
   namespaces: 36,
+  generation: 40,
 } as const;
+
+/** `struct tt_generation_frame`. */
+export const GENERATION = { size: 16, generation: 8 } as const;
+
+/** `TT_GENERATION_FRESH`, a flag of a GENERATION frame. */
+export const GENERATION_FRESH = 1;
 
 /** `struct tt_request`. */
 export const REQUEST = { size: 16, requestId: 8 } as const;

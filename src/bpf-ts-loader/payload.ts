@@ -8,6 +8,7 @@ import type {
   FlowKey,
   FoundBy,
   Frame,
+  GenerationFrame,
   HelloFrame,
   Identity,
   ListenerFrame,
@@ -27,6 +28,8 @@ import {
   FLOW_KEY,
   FOUND_BY_BIT,
   FRAME_TYPE,
+  GENERATION,
+  GENERATION_FRESH,
   HEADER,
   HELLO,
   IDENTITY,
@@ -48,6 +51,7 @@ export const FRAME_SIZES: ReadonlyMap<number, number> = new Map<number, number>(
   [FRAME_TYPE.listener, LISTENER.size],
   [FRAME_TYPE.stats, STATS.size],
   [FRAME_TYPE.done, DONE.size],
+  [FRAME_TYPE.generation, GENERATION.size],
 ]);
 
 const DIRECTIONS = namesByNumber<Direction>(DIRECTION);
@@ -89,6 +93,8 @@ export class PayloadReader {
         return this.#stats(view, at);
       case FRAME_TYPE.done:
         return this.#done(view, at);
+      case FRAME_TYPE.generation:
+        return this.#generation(view, at);
       case FRAME_TYPE.hello:
         return this.#hello(view, at);
       case FRAME_TYPE.rung:
@@ -212,8 +218,17 @@ export class PayloadReader {
       wallNs: this.#fields.u64(view, at + DONE.wallNs),
       sockets: this.#fields.u32(view, at + DONE.sockets),
       namespaces: this.#fields.u32(view, at + DONE.namespaces),
+      generation: this.#fields.u64(view, at + DONE.generation),
       snapshot: (flags & DONE_BIT.snapshot) !== 0,
       partial: (flags & DONE_BIT.partial) !== 0,
+    };
+  }
+
+  #generation(view: DataView, at: number): GenerationFrame {
+    return {
+      type: 'generation',
+      generation: this.#fields.u64(view, at + GENERATION.generation),
+      fresh: (this.#fields.u16(view, at + HEADER.flags) & GENERATION_FRESH) !== 0,
     };
   }
 
@@ -231,6 +246,8 @@ export class PayloadReader {
       features: {
         destroyNotices: (features & FEATURE_BIT.destroyNotices) !== 0,
         allNetns: (features & FEATURE_BIT.allNetns) !== 0,
+        pinned: (features & FEATURE_BIT.pinned) !== 0,
+        adopted: (features & FEATURE_BIT.adopted) !== 0,
       },
       frameSizes: {
         flow: this.#fields.u16(view, at + HELLO.flowFrameSize),
@@ -240,6 +257,8 @@ export class PayloadReader {
         done: this.#fields.u16(view, at + HELLO.doneFrameSize),
       },
       release: this.#fields.text(view, at + HELLO.release, HELLO.releaseSize),
+      setId: this.#fields.u64(view, at + HELLO.setId),
+      droppedGeneration: this.#fields.u64(view, at + HELLO.droppedGeneration),
     };
   }
 

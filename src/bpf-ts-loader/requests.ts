@@ -5,19 +5,28 @@ import type { DoneFrame } from './frames.ts';
 import { HEADER, REQUEST, REQUEST_TYPE, SNAPSHOT_OWNERS } from './layout.ts';
 
 /** `drain`: report flow counts and stats. `snapshot`: reconcile with the sockets that exist first. */
-export type RequestKind = keyof typeof REQUEST_TYPE;
+export type RequestKind = Exclude<keyof typeof REQUEST_TYPE, 'acknowledge'>;
 
 /**
  * The bytes of a request, as they go to the helper's stdin.
  * @param allOwners of a snapshot: look for the owners of all listening sockets, not only of new ones
  */
 export function encodeRequest(kind: RequestKind, requestId: bigint, allOwners = false): Uint8Array {
+  return encode(REQUEST_TYPE[kind], allOwners ? SNAPSHOT_OWNERS : 0, requestId);
+}
+
+/** Generations up to this one need not be kept in the kernel any more; there is no answer. */
+export function encodeAcknowledgement(generation: bigint): Uint8Array {
+  return encode(REQUEST_TYPE.acknowledge, 0, generation);
+}
+
+function encode(type: number, flags: number, requestId: bigint): Uint8Array {
   const littleEndian = endianness() === 'LE';
   const bytes = new Uint8Array(REQUEST.size);
   const view = new DataView(bytes.buffer);
   view.setUint32(HEADER.length, REQUEST.size, littleEndian);
-  view.setUint16(HEADER.type, REQUEST_TYPE[kind], littleEndian);
-  view.setUint16(HEADER.flags, allOwners ? SNAPSHOT_OWNERS : 0, littleEndian);
+  view.setUint16(HEADER.type, type, littleEndian);
+  view.setUint16(HEADER.flags, flags, littleEndian);
   view.setBigUint64(REQUEST.requestId, requestId, littleEndian);
   return bytes;
 }

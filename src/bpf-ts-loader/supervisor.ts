@@ -144,6 +144,11 @@ export class HelperSupervisor {
     }
   }
 
+  /** See `Helper.acknowledge`; says nothing while there is no helper. */
+  acknowledge(generation: bigint): void {
+    this.#running?.acknowledge(generation);
+  }
+
   /** Stops the helper and any attempt to restart it. Resolves when the process is gone. */
   async stop(): Promise<void> {
     this.#started = true;

@@ -4,6 +4,7 @@ import type {
   FlowFrame,
   FlowKey,
   Frame,
+  GenerationFrame,
   Identity,
   ListenerFrame,
   ListenFrame,
@@ -30,7 +31,8 @@ const NO_LOSSES: Losses = {
 export class EventReader {
   readonly #emit: (event: TraceEvent) => void;
   readonly #clock = new BootClock();
-  #flows: FlowFrame[] = [];
+  /** FLOW frames, and the GENERATION frames that part them. */
+  #flows: (FlowFrame | GenerationFrame)[] = [];
   #listeners: ListenerFrame[] = [];
   #losses = NO_LOSSES;
 
@@ -50,6 +52,7 @@ export class EventReader {
         this.#emit(this.#listen(frame));
         break;
       case 'flow':
+      case 'generation':
         this.#flows.push(frame);
         break;
       case 'listener':
@@ -101,19 +104,28 @@ export class EventReader {
       });
     }
     for (const frame of flows) {
-      this.#emit({
-        kind: 'counts',
-        firstMs: this.#clock.wallMs(frame.counts.firstNs),
-        lastMs: this.#clock.wallMs(frame.counts.lastNs),
-        flow: endpointsOf(frame.key),
-        foundBy: frame.foundBy,
-        counts: frame.counts,
-      });
+      this.#emit(frame.type === 'flow' ? this.#counts(frame) : generationOf(frame));
     }
-    const { snapshot, partial, sockets, namespaces } = done;
+    const { snapshot, partial, sockets, namespaces, generation } = done;
     const losses = this.#losses;
-    this.#emit({ kind: 'reported', atMs, snapshot, partial, sockets, namespaces, losses });
+    const facts = { snapshot, partial, sockets, namespaces, losses, generation };
+    this.#emit({ kind: 'reported', atMs, ...facts });
   }
+
+  #counts(frame: FlowFrame): TraceEvent {
+    return {
+      kind: 'counts',
+      firstMs: this.#clock.wallMs(frame.counts.firstNs),
+      lastMs: this.#clock.wallMs(frame.counts.lastNs),
+      flow: endpointsOf(frame.key),
+      foundBy: frame.foundBy,
+      counts: frame.counts,
+    };
+  }
+}
+
+function generationOf({ generation, fresh }: GenerationFrame): TraceEvent {
+  return { kind: 'generation', generation, fresh };
 }
 
 function endpointsOf(key: FlowKey): FlowEndpoints {

@@ -41,6 +41,13 @@ export interface CountsEvent {
   readonly counts: FlowCounts;
 }
 
+/** The counts that follow belong to this generation (see `GenerationFrame`). */
+export interface GenerationEvent {
+  readonly kind: 'generation';
+  readonly generation: bigint;
+  readonly fresh: boolean;
+}
+
 export interface ListeningEndpoint {
   readonly netns: number;
   readonly address: string;
@@ -81,8 +88,10 @@ export interface ReportedEvent {
   readonly partial: boolean;
   readonly sockets: number;
   readonly namespaces: number;
-  /** Known losses since the helper's start, absolute. */
+  /** Known losses since the programs were attached, absolute. */
   readonly losses: Losses;
+  /** The latest generation told; 0n in poll mode. */
+  readonly generation: bigint;
 }
 
 export type Losses = Omit<StatsFrame, 'type'>;
@@ -90,6 +99,7 @@ export type Losses = Omit<StatsFrame, 'type'>;
 export type TraceEvent =
   | FirstEvent
   | CountsEvent
+  | GenerationEvent
   | ListenOpenedEvent
   | ListenClosedEvent
   | ListenersEvent

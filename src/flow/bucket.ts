@@ -83,6 +83,15 @@ export class Bucket {
     return both;
   }
 
+  /** So many were open when it began, counted elsewhere. */
+  carry(open: number): void {
+    this.openAtStart += open;
+    this.openNow += open;
+    this.openMax = Math.max(this.openMax, this.openNow);
+    this.empty = false;
+    this.dirty = true;
+  }
+
   record(bucketMs: number): FlowBucketRecord {
     const { startMs, lengthMs, epoch, dirty: _, empty: _e, mayHaveRow: _m, ...totals } = this;
     return {

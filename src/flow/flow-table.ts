@@ -48,6 +48,8 @@ export class FlowTable {
   /** By {@link keyOf}: cheaper than the ids, and as unique. */
   readonly #flows = new Map<string, Flow>();
   readonly #restored = new Map<string, number>();
+  /** The restored ones have been watched all the time. */
+  #restoredAreOpen = false;
   /** No flow begins a bucket before this one: rows of forgotten flows hold its totals. */
   #forgottenUntilMs = 0;
   /** The bucket that `roll` was at last. */
@@ -155,6 +157,7 @@ export class FlowTable {
 
   /** Nobody watches for now: open connections may close unseen. */
   suspend(): void {
+    this.#restoredAreOpen = false;
     for (const flow of this.#flows.values()) flow.suspend();
   }
 
@@ -176,6 +179,14 @@ export class FlowTable {
   /** Takes over what the previous agent left open; the first snapshot settles it. */
   restore(open: OpenConnections): void {
     for (const [flowId, count] of Object.entries(open)) this.#restored.set(flowId, count);
+  }
+
+  /**
+   * What the previous agent left open was watched in between: it is open unless its closing is told.
+   * To be called before any event.
+   */
+  trustRestored(): void {
+    this.#restoredAreOpen = true;
   }
 
   /** All that changed since it was last written; to be followed by `written` or `failed`. */
@@ -231,7 +242,9 @@ export class FlowTable {
     const identity = identityOf(edge, direction, processId);
     const startMs = Math.max(Math.floor(atMs / bucketMs) * bucketMs, this.#forgottenUntilMs);
     const flow = new Flow(identity, atMs, startMs, this.#epoch);
-    flow.restore(this.#restored.get(identity.flowId) ?? 0);
+    const restored = this.#restored.get(identity.flowId) ?? 0;
+    if (this.#restoredAreOpen) flow.carry(restored);
+    else flow.restore(restored);
     this.#restored.delete(identity.flowId);
     this.#flows.set(key, flow);
     return flow;

@@ -171,6 +171,11 @@ export class Flow implements WaitingFlow {
     this.#suspended += open;
   }
 
+  /** Takes over connections that are open: their closing will be told, their opening was. */
+  carry(open: number): void {
+    if (open > 0) this.#current().carry(open);
+  }
+
   /** A snapshot has shown all there is: what it did not find again has closed. */
   settle(): void {
     this.#suspended = 0;

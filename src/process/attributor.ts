@@ -53,6 +53,7 @@ export class Attributor {
         break;
       case 'first':
       case 'counts':
+      case 'generation':
       case 'reported':
         break;
     }

@@ -13,7 +13,8 @@ static void handle(const struct tt_request *request, void *arg)
 	struct seen *seen = arg;
 
 	CHECK(request->frame.type == TT_REQUEST_DRAIN ||
-	      request->frame.type == TT_REQUEST_SNAPSHOT);
+	      request->frame.type == TT_REQUEST_SNAPSHOT ||
+	      request->frame.type == TT_REQUEST_ACKNOWLEDGE);
 	/* In order, and none made up. */
 	CHECK(!memcmp(request, seen->data + seen->count * sizeof(*request), sizeof(*request)));
 	seen->count++;
@@ -29,7 +30,8 @@ static size_t whole_requests(const uint8_t *data, size_t size)
 		memcpy(&request, data + count * sizeof(request), sizeof(request));
 		if (request.frame.length != sizeof(request) ||
 		    (request.frame.type != TT_REQUEST_DRAIN &&
-		     request.frame.type != TT_REQUEST_SNAPSHOT))
+		     request.frame.type != TT_REQUEST_SNAPSHOT &&
+		     request.frame.type != TT_REQUEST_ACKNOWLEDGE))
 			break;
 	}
 	return count;

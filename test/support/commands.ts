@@ -11,6 +11,11 @@ export function ttctl(argv: readonly string[], options?: RunOptions): Promise<Ou
   return run(process.execPath, [TTCTL, ...argv], options);
 }
 
+/** Runs a `ttracerd` that ends by itself. */
+export function ttracerd(argv: readonly string[], options?: RunOptions): Promise<Outcome> {
+  return run(process.execPath, [TTRACERD, ...argv], options);
+}
+
 /** Runs a `ttctl` that must succeed with `--format json`. */
 export async function ttctlJson<T>(argv: readonly string[], options?: RunOptions): Promise<T> {
   const { code, stdout, stderr } = await ttctl([...argv, '--format', 'json'], options);
@@ -87,6 +92,8 @@ export interface TtracerdOptions {
   readonly env?: Readonly<Record<string, string>>;
   /** Command that runs the agent: `['ip', 'netns', 'exec', NAME]`. */
   readonly wrapper?: readonly string[];
+  /** Leave programs in the kernel for the next start; then `uninstall` is for the test to do. */
+  readonly pin?: boolean;
 }
 
 /** A running `ttracerd`, as a user would start it. */
@@ -99,11 +106,14 @@ export class Ttracerd {
   #stdout = '';
   #stderr = '';
 
-  constructor(argv: readonly string[], { env = {}, wrapper = [] }: TtracerdOptions = {}) {
+  constructor(
+    argv: readonly string[],
+    { env = {}, wrapper = [], pin = false }: TtracerdOptions = {},
+  ) {
     const agent = [...ENDS_WITH_US, process.execPath, TTRACERD, ...argv];
     const [command = '', ...rest] = [...wrapper, ...agent];
     const child = spawn(command, rest, {
-      env: { PATH: process.env['PATH'] ?? '', ...env },
+      env: { PATH: process.env['PATH'] ?? '', TTRACER_PIN: String(pin), ...env },
       stdio: ['ignore', 'pipe', 'pipe'],
     });
     this.child = child;

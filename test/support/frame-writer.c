@@ -40,6 +40,7 @@ static const struct kind kinds[] = {
 	{ "listener", TT_FRAME_LISTENER, sizeof(struct tt_listener_frame) },
 	{ "stats", TT_FRAME_STATS, sizeof(struct tt_stats_frame) },
 	{ "done", TT_FRAME_DONE, sizeof(struct tt_done_frame) },
+	{ "generation", TT_FRAME_GENERATION, sizeof(struct tt_generation_frame) },
 };
 
 struct field {
@@ -82,6 +83,8 @@ static const struct field fields[] = {
 	HELLO(stats_frame_size),
 	HELLO(done_frame_size),
 	HELLO(release),
+	HELLO(set_id),
+	HELLO(dropped_generation),
 	RUNG(rung),
 	RUNG(error),
 	RUNG(text),
@@ -125,6 +128,8 @@ static const struct field fields[] = {
 	DONE(wall_ns),
 	DONE(sockets),
 	DONE(namespaces),
+	DONE(generation),
+	F(generation, tt_generation_frame, generation),
 };
 
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))

@@ -21,6 +21,7 @@ function report(): ReportedEvent {
     sockets: 0,
     namespaces: 1,
     losses: losses(),
+    generation: 0n,
   };
 }
 

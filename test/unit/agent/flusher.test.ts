@@ -7,6 +7,7 @@ import { CoverageTracker } from '../../../src/agent/coverage-tracker.ts';
 import { Flusher } from '../../../src/agent/flusher.ts';
 import { Inventory } from '../../../src/agent/inventory.ts';
 import { Ledger } from '../../../src/agent/ledger.ts';
+import { Mark } from '../../../src/agent/mark.ts';
 import { OpenConnectionsFile } from '../../../src/agent/open-connections.ts';
 import { Spool } from '../../../src/agent/spool.ts';
 import { FlowTable } from '../../../src/flow/flow-table.ts';
@@ -57,7 +58,14 @@ function world({ keeps = true } = {}) {
   const openConnections = new OpenConnectionsFile(dataDir, BOOT, log);
   const ledger = new Ledger({ host, epoch: START_MS, table, inventory, coverage });
   const remains = keeps ? { spool, openConnections } : null;
-  const flusher = new Flusher({ ledger, table, sink, remains });
+  const mark = new Mark(null);
+  const acknowledged: bigint[] = [];
+  const supervisor = {
+    acknowledge: (generation: bigint): void => {
+      acknowledged.push(generation);
+    },
+  };
+  const flusher = new Flusher({ ledger, table, sink, remains, mark, supervisor });
   const open = (opened: number): void => connect(table, inventory, 80, opened);
   coverage.begin({ mode: 'stream', attach: 'tracepoint', note: '' }, START_MS);
   return {
@@ -71,6 +79,8 @@ function world({ keeps = true } = {}) {
     table,
     inventory,
     ledger,
+    mark,
+    acknowledged,
   };
 }
 
@@ -120,7 +130,7 @@ describe('a flush', () => {
     open(3);
     assert.equal(await flusher.flush(), 'written');
     assert.equal(opened(sink.batches[0]), 3);
-    assert.deepEqual(Object.values(openConnections.load()), [3]);
+    assert.deepEqual(Object.values(openConnections.load().open), [3]);
     assert.equal(await flusher.flush(), 'written');
     assert.deepEqual(sink.batches[1]?.flows, []);
   });
@@ -145,7 +155,7 @@ describe('a flush', () => {
     assert.equal(await flusher.flush(), 'unavailable');
     open(1);
     assert.equal(await flusher.flush(), 'unavailable');
-    assert.deepEqual(openConnections.load(), {});
+    assert.deepEqual(openConnections.load().open, {});
     sink.isUp = true;
     assert.equal(await flusher.flush(), 'written');
     assert.equal(opened(sink.batches.at(-1)), 2);
@@ -182,7 +192,7 @@ describe('an agent that is killed', () => {
     void flusher.flush();
     await tick();
     assert.deepEqual(openSpooled(dataDir), [5]);
-    assert.deepEqual(Object.values(openConnections.load()), [2]);
+    assert.deepEqual(Object.values(openConnections.load().open), [2]);
     const kept = await spooled(dataDir);
     assert.deepEqual(kept.map(opened), [5]);
     assert.deepEqual(
@@ -196,7 +206,7 @@ describe('an agent that is killed', () => {
     open(2);
     await flusher.flush();
     assert.deepEqual(await spooled(dataDir), []);
-    assert.deepEqual(Object.values(openConnections.load()), [2]);
+    assert.deepEqual(Object.values(openConnections.load().open), [2]);
   });
 
   it('has spooled what was counted before the latest attempt of an outage', async () => {
@@ -262,7 +272,7 @@ describe('the last flush', () => {
     await flusher.last(1_000);
     assert.equal(opened(sink.batches[0]), 3);
     assert.equal(spool.isEmpty, true);
-    assert.deepEqual(Object.values(openConnections.load()), [3]);
+    assert.deepEqual(Object.values(openConnections.load().open), [3]);
   });
 
   it('spools what the CMDB does not take', async () => {

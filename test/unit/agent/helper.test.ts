@@ -29,17 +29,18 @@ function explained(error: unknown, argv: Record<string, string> = {}): UserError
 describe('the helper', () => {
   it('is told what to do', () => {
     const argv = { mode: 'stream', attach: 'kprobe', netns: 'own' };
-    assert.deepEqual(helperArguments(options(argv)), [
-      ...['--mode', 'stream', '--attach', 'kprobe', '--netns', 'own'],
+    assert.deepEqual(helperArguments(options(argv), '/sys/fs/bpf/x'), [
+      ...['--mode', 'stream', '--attach', 'kprobe', '--netns', 'own', '--pin', '/sys/fs/bpf/x'],
     ]);
-    assert.deepEqual(helperArguments(options({ once: 'true' })), [
+    assert.deepEqual(helperArguments(options({ once: 'true' }), null), [
       ...['--mode', 'poll', '--time-wait', '--netns', 'all'],
     ]);
   });
 
   it('that is not there is a matter of building it', () => {
     assert.throws(
-      () => superviseHelper(options(), { TTRACER_HELPER: '/nowhere/helper' }, () => undefined),
+      () =>
+        superviseHelper(options(), null, { TTRACER_HELPER: '/nowhere/helper' }, () => undefined),
       (error: unknown) =>
         error instanceof UserError &&
         error.exitCode === 3 &&

@@ -19,6 +19,7 @@ function report(): ReportedEvent {
     sockets: 12,
     namespaces: 1,
     losses: losses({ ringLost: 2n ** 60n }),
+    generation: 0n,
   };
 }
 

@@ -55,6 +55,7 @@ describe('options', () => {
       listen: null,
       once: false,
       retentionMs: null,
+      pin: true,
     });
   });
 

@@ -2,6 +2,8 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { CoverageTracker, type Watching } from '../../../src/agent/coverage-tracker.ts';
 import { Inventory } from '../../../src/agent/inventory.ts';
+import { Mark } from '../../../src/agent/mark.ts';
+import type { Position } from '../../../src/agent/open-connections.ts';
 import { Tracer } from '../../../src/agent/tracer.ts';
 import type {
   FlowCounts,
@@ -10,7 +12,7 @@ import type {
   RungFrame,
   SupervisorEvent,
 } from '../../../src/bpf-ts-loader/index.ts';
-import { FlowTable } from '../../../src/flow/flow-table.ts';
+import { FlowTable, type OpenConnections } from '../../../src/flow/flow-table.ts';
 import { Attributor } from '../../../src/process/attributor.ts';
 import { counts, losses, named, recordingLog } from './fakes.ts';
 
@@ -21,7 +23,14 @@ const NETNS = 1;
 const ns = (ms: number): bigint => BigInt(ms) * 1_000_000n;
 const KEY = { netns: NETNS, local: '10.0.0.1', peer: '10.0.0.2', servicePort: 80, startNs: 1n };
 
-function hello(atMs: number, rung: HelloFrame['rung']): HelloFrame {
+const UNPINNED = { pinned: false, adopted: false, setId: 0n, droppedGeneration: 0n };
+type Pins = typeof UNPINNED;
+
+function hello(
+  atMs: number,
+  rung: HelloFrame['rung'],
+  { pinned, adopted, ...pins }: Pins,
+): HelloFrame {
   return {
     type: 'hello',
     abiVersion: 1,
@@ -30,21 +39,26 @@ function hello(atMs: number, rung: HelloFrame['rung']): HelloFrame {
     wallNs: ns(BOOT_MS + atMs),
     pid: 9,
     netns: NETNS,
-    features: { destroyNotices: true, allNetns: true },
+    features: { destroyNotices: true, allNetns: true, pinned, adopted },
     frameSizes: { flow: 0, first: 0, listen: 0, stats: 0, done: 0 },
     release: '6.1.0',
+    ...pins,
   };
 }
 
 function up(
   atMs: number,
-  { rung = 'tracepoint', restarts = 0 }: { rung?: HelloFrame['rung']; restarts?: number } = {},
+  {
+    rung = 'tracepoint',
+    restarts = 0,
+    pins = {},
+  }: { rung?: HelloFrame['rung']; restarts?: number; pins?: Partial<Pins> } = {},
 ): SupervisorEvent {
   const rungs: RungFrame[] = [
     { type: 'rung', rung: 'fentry', error: 1, text: 'not permitted' },
     { type: 'rung', rung, error: 0, text: '' },
   ];
-  return { kind: 'up', hello: hello(atMs, rung), rungs, restarts };
+  return { kind: 'up', hello: hello(atMs, rung, { ...UNPINNED, ...pins }), rungs, restarts };
 }
 
 function down(atMs: number): SupervisorEvent {
@@ -79,17 +93,36 @@ function first(atMs: number): Frame {
   };
 }
 
-function done(atMs: number, { snapshot = false, partial = false } = {}): Frame {
+function done(atMs: number, { snapshot = false, partial = false, generation = 0n } = {}): Frame {
   const times = { bootNs: ns(atMs), wallNs: ns(BOOT_MS + atMs) };
-  return { type: 'done', requestId: 1n, ...times, sockets: 1, namespaces: 1, snapshot, partial };
+  return {
+    type: 'done',
+    requestId: 1n,
+    ...times,
+    sockets: 1,
+    namespaces: 1,
+    snapshot,
+    partial,
+    generation,
+  };
 }
 
 const snapshot = (atMs: number) => done(atMs, { snapshot: true });
 
 async function trace(
   events: readonly SupervisorEvent[],
-  { mode = 'continuous', failure }: { mode?: 'once' | 'continuous'; failure?: Error } = {},
+  {
+    mode = 'continuous',
+    failure,
+    legacy,
+  }: {
+    mode?: 'once' | 'continuous';
+    failure?: Error;
+    /** Of the previous agent: its position, and connections it left open. */
+    legacy?: { position: Position; open: OpenConnections };
+  } = {},
 ) {
+  const mark = new Mark(legacy?.position ?? null);
   const process = named('7', 100);
   const attributor = new Attributor({
     fromKernel: () => process,
@@ -97,6 +130,9 @@ async function trace(
     lookup: () => process,
   });
   const table = new FlowTable({ hostId: HOST, bucketMs: 3_600_000 });
+  if (legacy !== undefined) {
+    table.restore(legacy.open);
+  }
   const coverage = new CoverageTracker();
   const inventory = new Inventory({
     addresses: { records: () => [], settled: () => undefined },
@@ -113,9 +149,11 @@ async function trace(
           yield* events;
           if (failure !== undefined) throw failure;
         })(),
+        acknowledge: (generation: bigint) => told.push(`acknowledged ${generation}`),
       },
       ...{ attributor, table, inventory, coverage, log },
       output: null,
+      mark,
     },
     mode,
     {

@@ -144,7 +144,7 @@ describe('FrameDecoder on garbage', () => {
       assertRefused(Buffer.concat([FLOW_BYTES, header(length, 4)]), FLOW_BYTES.length, 'length');
     });
   }
-  for (const type of [0, 9, 64, 65, 0xffff]) {
+  for (const type of [0, 10, 64, 65, 66, 0xffff]) {
     it(`refuses type ${type}`, () => {
       assertRefused(header(128, type), 0, 'type');
     });

@@ -121,9 +121,9 @@ describe('HelperProcess, failures', () => {
   });
 
   const mismatches: readonly (readonly [string, Scenario, RegExp])[] = [
-    ['an ABI version', { hello: { abiVersion: 2 } }, /ABI version 2, not 1/],
+    ['an ABI version', { hello: { abiVersion: 3 } }, /ABI version 3, not 2/],
     ['a frame size', { hello: { flowSize: 136 } }, /flow frames 136, not 128/],
-    ['a HELLO size', { longHello: true }, /128 bytes, not 120/],
+    ['a HELLO size', { longHello: true }, /144 bytes, not 136/],
   ];
   for (const [what, scenario, message] of mismatches) {
     it(`refuses ${what} that is not its own`, async () => {

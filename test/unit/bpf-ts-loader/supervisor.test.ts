@@ -37,6 +37,12 @@ class FakeHelper implements Helper {
     return this.answer.promise;
   }
 
+  readonly acknowledged: bigint[] = [];
+
+  acknowledge(generation: bigint): void {
+    this.acknowledged.push(generation);
+  }
+
   kill(reason: Error): void {
     this.greeting.reject(reason);
     this.frames.close(reason);

@@ -49,6 +49,7 @@ function done(bootMs: number, fields: Partial<DoneFrame> = {}, stepMs = 0): Done
     namespaces: 2,
     snapshot: false,
     partial: false,
+    generation: 0n,
     ...fields,
   };
 }
@@ -108,6 +109,7 @@ describe('EventReader', () => {
       sockets: 7,
       namespaces: 2,
       losses: only(events, 'reported')[0]?.losses,
+      generation: 0n,
     });
   });
 
