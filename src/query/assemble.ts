@@ -5,7 +5,7 @@ import type { Graph, GraphEdge, GraphNode } from './graph.ts';
 import { groupBy } from './group-by.ts';
 import type { NodeRef } from './node-ref.ts';
 import { foundByNames, type Link } from './pairing.ts';
-import type { TimeRange } from './range.ts';
+import { listedSince, type TimeRange } from './range.ts';
 import type { SeedEndpoint } from './seeds.ts';
 
 export const HOST_NAMES = 'SELECT host_id, name FROM hosts WHERE host_id = ANY($1::uuid[])';
@@ -127,7 +127,7 @@ async function loadListeners(
   }>(LISTENERS_OF_PROCESSES, [
     wanted.map((ref) => ref.hostId),
     wanted.map((ref) => ref.processId),
-    range.since,
+    listedSince(range),
     range.until,
   ]);
   return rows.map((row) => ({

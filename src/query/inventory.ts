@@ -2,7 +2,7 @@ import type { ClientBase } from 'pg';
 import { isWildcard } from './address.ts';
 import type { Graph } from './graph.ts';
 import { listenersAt } from './listener-match.ts';
-import type { TimeRange } from './range.ts';
+import { listedSince, type TimeRange } from './range.ts';
 
 /** A host that runs an agent, or did in the range. */
 export interface HostEntry {
@@ -108,7 +108,10 @@ export async function queryListeners(
   range: TimeRange,
   flows: Graph,
 ): Promise<ListenerEntry[]> {
-  const { rows } = await client.query<ListenerRow>(LISTENERS_IN_RANGE, [range.since, range.until]);
+  const { rows } = await client.query<ListenerRow>(LISTENERS_IN_RANGE, [
+    listedSince(range),
+    range.until,
+  ]);
   return rows.map((row) => {
     const node = `${row.host_id}:${row.process_id}`;
     const used = flows.edges.filter((edge) => edge.passive === node && isServedBy(edge, row, rows));

@@ -7,6 +7,17 @@ export interface TimeRange {
   readonly until: Date;
 }
 
+/** Agents write listeners and addresses that did not change once a minute, and with the next flush. */
+const INVENTORY_LAG_MS = 90_000;
+
+/**
+ * Since when a listener or address must have been seen to be there in the range: one that still is
+ * there may last have been written before a short range began.
+ */
+export function listedSince({ since, until }: TimeRange): Date {
+  return new Date(Math.min(since.getTime(), until.getTime() - INVENTORY_LAG_MS));
+}
+
 export const DEFAULT_RANGE_MS = 86_400_000;
 
 const ISO =

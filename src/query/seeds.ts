@@ -4,7 +4,7 @@ import { earliestBucket } from './halves.ts';
 import type { LinkStore } from './links.ts';
 import { type AddressRef, attributedRef, type NodeRef } from './node-ref.ts';
 import type { Link } from './pairing.ts';
-import type { TimeRange } from './range.ts';
+import { listedSince, type TimeRange } from './range.ts';
 import {
   EDGES_AT_ENDPOINT,
   EDGES_OF_ADDRESSES,
@@ -81,7 +81,7 @@ async function findEndpoint(
   const listeners = await client.query<ListenerRow>(LISTENERS_AT_ENDPOINT, [
     address,
     port,
-    range.since,
+    listedSince(range),
     range.until,
   ]);
   const isDependentEdge = (link: Link): boolean =>
@@ -151,7 +151,7 @@ async function findHosts(
   ]);
   const listeners = await client.query<ListenerRow>(LISTENERS_OF_HOSTS, [
     hostIds,
-    range.since,
+    listedSince(range),
     range.until,
   ]);
   const edgeIds = new Set([...own.rows, ...peers.rows].map((row) => row.edge_id));

@@ -49,6 +49,18 @@ describe('retire', () => {
     assert.equal(none, null);
   });
 
+  it('knows a listener that was last written before a short range began', async () => {
+    const chain = new Chain(['db', 'app']);
+    const short = { since: at(120.5), until: at(121) };
+    assert.equal((await retire(chain, '10.0.0.1:80', short)).edges.length, 0);
+    const config = await world(chain);
+    const later = { since: at(123), until: at(124) };
+    const gone = await withClient(config, (client) =>
+      queryRetirement(client, parseTarget('10.0.0.1:80'), later),
+    );
+    assert.equal(gone, null);
+  });
+
   it('tells of uses, silence, and what is open', async () => {
     const chain = new Chain(['db', 'app']).connect('app', 'db', {
       firstSeen: at(10),
