@@ -7,7 +7,7 @@ import { after, before, describe, it } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { EdgeJson, GraphJson, NodeJson } from '../support/commands.ts';
 import { SKIP_UNLESS_ROOT } from '../support/run.ts';
-import { Chain, edge, namedEdges, POOL, PORTS, UNWATCHED, WATCHED } from './chain.ts';
+import { Chain, edge, expectEdges, namedEdges, POOL, PORTS, UNWATCHED, WATCHED } from './chain.ts';
 
 const REQUESTS = 200;
 const FROM_PLAIN = 7;
@@ -59,7 +59,7 @@ describe('a fleet, streamed', { skip: SKIP_UNLESS_ROOT }, () => {
     const requests = REQUESTS + FROM_PLAIN;
     assert.deepEqual(await chain.appStats(), { requests, connections: requests, looks: 0 });
     assert.equal(await chain.database.connections(), POOL);
-    await chain.expectEdges([
+    await expectEdges(chain.fleet, [
       edge('client/curl', 'web/nginx', PORTS.web, REQUESTS),
       edge('web/nginx', 'app/node', PORTS.app, requests),
       edge('app/node', 'db/postgres', PORTS.db, POOL, { open: POOL }),

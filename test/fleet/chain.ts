@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import type { Actor } from '../support/actor.ts';
 import { APP_DATABASE_PORT, type AppDatabase, startAppDatabase } from '../support/app-database.ts';
@@ -91,32 +92,20 @@ export class Chain {
     const [requests = -1, connections = -1, looks = -1] = await this.app.do('stats');
     return { requests, connections, looks };
   }
-
-  /** Every edge of the fleet in a range, in a fixed order. */
-  async edges(...range: readonly string[]): Promise<ExpectedEdge[]> {
-    return namedEdges(await this.fleet.json<GraphJson>('flows', ...range));
-  }
-
-  /** Waits until the CMDB has exactly these edges, and stays so for some flushes. */
-  async expectEdges(expected: readonly ExpectedEdge[], ...range: readonly string[]): Promise<void> {
-    const wanted = JSON.stringify(sorted(expected));
-    await eventually(async () => JSON.stringify(await this.edges(...range)) === wanted, {
-      timeoutMs: 10_000,
-      what: 'the edges',
-    }).catch(() => undefined); // told in full below
-    await new Promise((resolve) => setTimeout(resolve, 2_000));
-    assert.deepEqual(await this.edges(...range), sorted(expected));
-  }
 }
 
-function nodeProgram(host: FleetHost, name: string): Actor {
+/** One of the programs of test/support/programs, on a host. */
+export function nodeProgram(host: FleetHost, name: string): Actor {
   const file = fileURLToPath(new URL(`../support/programs/${name}.js`, import.meta.url));
   return host.actor({ wrapper: [process.execPath], program: file });
 }
 
-function sorted(edges: readonly ExpectedEdge[]): ExpectedEdge[] {
+/** In the order in which edges are compared. */
+export function sorted(edges: readonly ExpectedEdge[]): ExpectedEdge[] {
   const key = ({ active, passive, port }: ExpectedEdge) => `${active} ${passive} ${port}`;
-  return edges.toSorted((a, b) => (key(a) < key(b) ? -1 : 1));
+  return edges.toSorted(
+    (a, b) => key(a).localeCompare(key(b)) || a.connections - b.connections || a.failed - b.failed,
+  );
 }
 
 /** The edges of an answer with the names of their ends. */
@@ -149,4 +138,24 @@ export function edge(
   { open = 0, seenBy = 'both' } = {},
 ): ExpectedEdge {
   return { active, passive, port, connections, open, failed: 0, seenBy };
+}
+
+/** Every edge of a fleet in a range, in a fixed order. */
+export async function edgesOf(fleet: Fleet, ...range: readonly string[]): Promise<ExpectedEdge[]> {
+  return namedEdges(await fleet.json<GraphJson>('flows', ...range));
+}
+
+/** Waits until the CMDB has exactly these edges, and stays so for some flushes. */
+export async function expectEdges(
+  fleet: Fleet,
+  expected: readonly ExpectedEdge[],
+  ...range: readonly string[]
+): Promise<void> {
+  const wanted = JSON.stringify(sorted(expected));
+  await eventually(async () => JSON.stringify(await edgesOf(fleet, ...range)) === wanted, {
+    timeoutMs: 10_000,
+    what: 'the edges',
+  }).catch(() => undefined); // told in full below
+  await sleep(2_000);
+  assert.deepEqual(await edgesOf(fleet, ...range), sorted(expected));
 }

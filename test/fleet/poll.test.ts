@@ -4,7 +4,7 @@ import { after, before, describe, it } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { CoverageJson } from '../support/commands.ts';
 import { SKIP_UNLESS_ROOT } from '../support/run.ts';
-import { Chain, edge, POOL, PORTS, UNWATCHED, WATCHED } from './chain.ts';
+import { Chain, edge, expectEdges, POOL, PORTS, UNWATCHED, WATCHED } from './chain.ts';
 
 const REQUESTS = 20;
 const FROM_PLAIN = 3;
@@ -39,7 +39,7 @@ describe('a fleet, polled', { skip: SKIP_UNLESS_ROOT }, () => {
     const requests = REQUESTS + FROM_PLAIN;
     assert.deepEqual(await chain.appStats(), { requests, connections: requests, looks: 0 });
     assert.equal(await chain.database.connections(), POOL);
-    await chain.expectEdges([
+    await expectEdges(chain.fleet, [
       edge('client/curl', 'web/nginx', PORTS.web, REQUESTS),
       edge('web/nginx', 'app/node', PORTS.app, requests),
       edge('app/node', 'db/postgres', PORTS.db, POOL, { open: POOL }),
