@@ -16,18 +16,21 @@ export const TARGET_FORMS =
  */
 export function parseTarget(text: string): Target {
   const trimmed = text.trim();
+  if (trimmed.includes('\0')) throw notUnderstood(text);
   const named = /^(host|process|unit|container):(.+)$/s.exec(trimmed);
   if (named?.[1] !== undefined && named[2] !== undefined) {
     return { kind: named[1] as 'host' | 'process' | 'unit' | 'container', name: named[2] };
   }
   const target = parseEndpoint(trimmed);
-  if (target === null) {
-    throw new UserError(
-      ExitCode.usage,
-      `TARGET ${JSON.stringify(text)} is not understood; use ${TARGET_FORMS}`,
-    );
-  }
+  if (target === null) throw notUnderstood(text);
   return target;
+}
+
+function notUnderstood(text: string): UserError {
+  return new UserError(
+    ExitCode.usage,
+    `TARGET ${JSON.stringify(text)} is not understood; use ${TARGET_FORMS}`,
+  );
 }
 
 function parseEndpoint(text: string): Target | null {
