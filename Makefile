@@ -25,9 +25,10 @@ CHECK_NODE = const [major, minor] = process.versions.node.split(".").map(Number)
 .DELETE_ON_ERROR:
 # The parts run in order; each knows best how to use both cores.
 .NOTPARALLEL:
-.PHONY: run test build check fmt test-unit test-db test-kernel test-e2e test-truth test-fleet test-kernels \
-	bench fuzz soak clean install setup-build setup-check setup-test setup-fuzz setup-bench setup-kernels node-version \
-	typescript native test-support
+.PHONY: run test build check fmt test-unit test-db test-kernel test-e2e test-truth \
+	test-truth-kernels test-fleet test-kernels bench fuzz soak clean install setup-build \
+	setup-check setup-test setup-fuzz setup-bench setup-kernels node-version typescript native \
+	test-support
 
 # With a terminal, the shell's job control makes Ctrl-C reach the program but not make, which would
 # call it an error.
@@ -56,6 +57,10 @@ test-truth: setup-test build test-support
 
 test-fleet: setup-test build test-support
 	$(NODE) dist/test/run.js fleet
+
+# Takes some ten minutes, so it is not part of make test.
+test-truth-kernels: setup-kernels build test-support
+	$(NODE) dist/test/run.js truth-kernels
 
 test-kernels: setup-kernels build test-support
 	$(NODE) dist/test/run.js kernels

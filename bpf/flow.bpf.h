@@ -104,6 +104,16 @@ static __always_inline struct tt_flow_counts *counts_of(const struct tt_flow_key
 	return counts;
 }
 
+/* False: the flow map is full, and whatever was to be counted must stay uncounted for a later try. */
+static __always_inline bool count_opened(const struct tt_flow_key *key)
+{
+	struct tt_flow_counts *counts = counts_of(key);
+
+	if (counts)
+		__sync_fetch_and_add(&counts->opened, 1);
+	return counts;
+}
+
 #define TT_BUMP(key, field, n)                                 \
 	do {                                                   \
 		struct tt_flow_counts *c_ = counts_of(key);    \

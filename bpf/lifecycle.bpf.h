@@ -57,14 +57,18 @@ static __always_inline void begin_active(struct sock *sk, struct task_struct *ta
 	announce(sk, task, &socket.key);
 }
 
-/* The owner of a passive socket is known: from now on it counts. */
-static __always_inline void resolve_passive(struct sock *sk, struct task_struct *task,
+/*
+ * The owner of a pending socket is known: from now on it counts. Where the flow map is full it stays
+ * pending, and the reconcile of the next report tries again.
+ */
+static __always_inline void resolve_pending(struct sock *sk, struct task_struct *task,
 					    struct tt_socket *socket)
 {
 	read_owner(task, &socket->key);
-	socket->phase = TT_COUNTED;
 	announce(sk, task, &socket->key);
-	TT_BUMP(&socket->key, opened, 1);
+	if (!count_opened(&socket->key))
+		return;
+	socket->phase = TT_COUNTED;
 	TT_COUNT(pending_resolved, 1);
 }
 
@@ -72,8 +76,9 @@ static __always_inline void count_answered(struct tt_socket *socket)
 {
 	if (socket->phase != TT_CONNECTING && socket->phase != TT_UNANSWERED)
 		return;
+	if (!count_opened(&socket->key))
+		return; /* the reconcile of the next report tries again */
 	socket->phase = TT_COUNTED;
-	TT_BUMP(&socket->key, opened, 1);
 	TT_COUNT(pending_resolved, 1);
 }
 
@@ -115,7 +120,7 @@ static __always_inline void on_accept(struct sock *sk)
 		socket = bpf_map_lookup_elem(&sockets, &id);
 	}
 	if (socket && socket->phase == TT_PENDING)
-		resolve_passive(sk, task, socket);
+		resolve_pending(sk, task, socket);
 }
 
 /*
@@ -132,9 +137,9 @@ static __always_inline int reason_of(struct sock *sk)
 	return TCP_READ(sk, total_retrans) ? ETIMEDOUT : EHOSTUNREACH;
 }
 
-static __always_inline void on_failed(struct sock *sk, struct tt_socket *socket)
+static __always_inline void on_failed(struct sock *sk, const struct tt_flow_key *key)
 {
-	struct tt_flow_counts *counts = counts_of(&socket->key);
+	struct tt_flow_counts *counts = counts_of(key);
 
 	if (!counts)
 		return;
@@ -156,16 +161,25 @@ static __always_inline void on_failed(struct sock *sk, struct tt_socket *socket)
 	}
 }
 
-static __always_inline void on_closed(struct sock *sk, __u64 id)
+static __always_inline void on_closed(struct sock *sk, __u64 id, int oldstate)
 {
 	struct tt_socket socket;
 
-	if (!take_socket(id, &socket))
+	if (!take_socket(id, &socket)) {
+		/* A connect that was not seen to begin; whose it was nobody can tell any more. */
+		if (oldstate == TCP_SYN_SENT) {
+			read_key(sk, TT_ACTIVE, &socket.key);
+			on_failed(sk, &socket.key);
+		}
 		return;
+	}
+	/* Answered, though the kernel skipped the program when the answer came, or had no room. */
+	if (oldstate != TCP_SYN_SENT && oldstate != TCP_SYN_RECV)
+		count_answered(&socket);
+	else if (socket.phase == TT_CONNECTING)
+		on_failed(sk, &socket.key);
 	if (socket.phase != TT_COUNTED)
 		TT_COUNT(pending_resolved, 1);
-	if (socket.phase == TT_CONNECTING)
-		on_failed(sk, &socket);
 	/*
 	 * Reset before its owner closed it. One that still has a file was accepted, by whom is left to
 	 * the listener's owner; one without was never taken from the accept queue.
@@ -180,7 +194,12 @@ static __always_inline void on_closed(struct sock *sk, __u64 id)
 	}
 }
 
-static __always_inline void on_established(struct sock *sk, __u64 id)
+/*
+ * An active socket without an entry was not seen to connect: the kernel skips a program while it runs
+ * on the same CPU, which since it may be preempted (6.13) another task's connect does, too. Its owner
+ * is then found as that of a passive one.
+ */
+static __always_inline void on_established(struct sock *sk, __u64 id, int oldstate)
 {
 	struct tt_socket fresh = { .phase = TT_PENDING };
 	struct tt_socket *socket = bpf_map_lookup_elem(&sockets, &id);
@@ -194,7 +213,7 @@ static __always_inline void on_established(struct sock *sk, __u64 id)
 		return;
 	drop_stale(id);
 	fresh.peer_port = peer_port(sk);
-	read_key(sk, TT_PASSIVE, &fresh.key);
+	read_key(sk, oldstate == TCP_SYN_SENT ? TT_ACTIVE : TT_PASSIVE, &fresh.key);
 	TT_COUNT(pending_made, 1);
 	keep_socket(sk, &fresh);
 }
@@ -208,7 +227,7 @@ static __always_inline void on_local_close(struct sock *sk, __u64 id)
 	if (!socket || socket->phase != TT_PENDING)
 		return;
 	if (is_user_process(task)) {
-		resolve_passive(sk, task, socket);
+		resolve_pending(sk, task, socket);
 	} else {
 		/* Closed by its owner's exit: that it was accepted is sure, by whom the listener tells. */
 		socket->phase = TT_COUNTED;

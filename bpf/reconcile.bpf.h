@@ -47,6 +47,7 @@ static __always_inline bool sent_syn(struct sock *sk)
 static __always_inline void adopt(struct sock *sk, struct task_struct *task, int state)
 {
 	struct tt_socket fresh = {};
+	struct tt_flow_counts *counts;
 	__u64 id = (__u64)sk;
 	bool passive = is_local_endpoint_listened(sk) ||
 		       ((state == TCP_ESTABLISHED || state == TCP_CLOSE_WAIT) && !sent_syn(sk));
@@ -70,8 +71,14 @@ static __always_inline void adopt(struct sock *sk, struct task_struct *task, int
 		announce(sk, task, &fresh.key);
 	if (fresh.phase == TT_CONNECTING)
 		TT_COUNT(pending_made, 1);
-	if (fresh.phase == TT_COUNTED)
-		TT_BUMP(&fresh.key, found, 1);
+	if (fresh.phase == TT_COUNTED) {
+		counts = counts_of(&fresh.key);
+		if (!counts) {
+			bpf_map_delete_elem(&sockets, &id); /* for the next reconcile to find */
+			return;
+		}
+		__sync_fetch_and_add(&counts->found, 1);
+	}
 	/* It may have closed before the entry was there, and will then not close again. */
 	if (BPF_CORE_READ(sk, __sk_common.skc_state) == TCP_CLOSE)
 		drop_stale(id);
@@ -107,7 +114,7 @@ static __always_inline void reconcile_connection(struct sock *sk, struct task_st
 			return;
 	}
 	if (socket->phase == TT_PENDING) {
-		resolve_passive(sk, task, socket);
+		resolve_pending(sk, task, socket);
 	} else if (state == TCP_SYN_SENT) {
 		count_unanswered(sk, socket);
 	} else if (state != TCP_SYN_RECV) {

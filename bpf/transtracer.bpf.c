@@ -111,10 +111,10 @@ int BPF_PROG(on_state_by_packet, struct sock *sk, int oldstate, int newstate)
 
 	if (newstate == TCP_ESTABLISHED) {
 		if ((oldstate == TCP_SYN_SENT || oldstate == TCP_SYN_RECV) && is_traced(sk))
-			on_established(sk, id);
+			on_established(sk, id, oldstate);
 	} else if (newstate == TCP_CLOSE) {
 		if (oldstate != TCP_LISTEN && is_traced(sk))
-			on_closed(sk, id);
+			on_closed(sk, id, oldstate);
 	}
 	return 0;
 }

@@ -83,7 +83,7 @@ struct tt_identity {
 
 enum tt_phase {
 	TT_CONNECTING = 1, /* active open begun: owner known, no answer yet */
-	TT_PENDING = 2, /* passive open established, owner not known yet: not counted */
+	TT_PENDING = 2, /* established, owner not known yet: not counted. Passive, but for misses */
 	TT_COUNTED = 3, /* counted under its key */
 	TT_UNANSWERED = 4, /* active open counted as timed out, though the kernel still tries */
 };

@@ -32,6 +32,8 @@ struct options {
 	const char *pin_dir; /* in bpffs; NULL: end with the helper */
 	uint32_t max_flows;
 	uint32_t max_sockets;
+	uint32_t ring_bytes;
+	uint32_t notice_bytes; /* queue of destroy notices, for each namespace */
 };
 
 /* Prints one line to stderr. */

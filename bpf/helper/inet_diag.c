@@ -11,8 +11,7 @@
 
 #include "diag_message.h"
 
-#define RECEIVE_BUFFER	   (64 * 1024)
-#define NOTICE_QUEUE_BYTES (8 * 1024 * 1024)
+#define RECEIVE_BUFFER (64 * 1024)
 
 static int open_netlink(int flags)
 {
@@ -24,14 +23,14 @@ int diag_open(void)
 	return open_netlink(0);
 }
 
-int diag_open_notices(void)
+int diag_open_notices(uint32_t queue_bytes)
 {
 	/* Joining the groups without bind() is not enough: a socket without a port id of its own is
 	 * taken for the sender and skipped (do_one_broadcast). */
 	struct sockaddr_nl groups = { .nl_family = AF_NETLINK,
 				      .nl_groups = 1 << (SKNLGRP_INET_TCP_DESTROY - 1) |
 						   1 << (SKNLGRP_INET6_TCP_DESTROY - 1) };
-	int bytes = NOTICE_QUEUE_BYTES;
+	int bytes = (int)queue_bytes;
 	int fd = open_netlink(SOCK_NONBLOCK);
 
 	if (fd < 0)

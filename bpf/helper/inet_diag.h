@@ -40,7 +40,7 @@ typedef void diag_visit(const struct diag_socket *socket, void *arg);
 /* A socket that dumps, in the calling thread's network namespace; -1 and errno on failure. */
 int diag_open(void);
 /* The same for destroy notices; nonblocking. -1 with errno where the kernel has none (before 4.2). */
-int diag_open_notices(void);
+int diag_open_notices(uint32_t queue_bytes);
 
 /*
  * Visits each TCP socket of both families in one of the states (a bit mask), IPv6 first; within a

@@ -33,7 +33,7 @@ static void open_sockets(void *arg)
 	struct netns *netns = opening->netns;
 
 	netns->diag_fd = diag_open();
-	netns->notice_fd = diag_open_notices();
+	netns->notice_fd = diag_open_notices(namespaces->notice_bytes);
 	if (netns->diag_fd < 0)
 		warn("no inet_diag in network namespace %u: %s", netns->inum, strerror(errno));
 	if (netns->notice_fd >= 0 && namespaces->on_notice_fd)

@@ -18,6 +18,7 @@ struct netns {
 struct namespaces {
 	struct table table; /* of struct netns */
 	bool own_only;
+	uint32_t notice_bytes; /* queue of each notice socket */
 	uint32_t scan;
 	uint64_t failed; /* namespaces that could not be entered, in all */
 	bool without_sockets; /* only keep track of namespaces: no netlink sockets in them */

@@ -11,6 +11,8 @@ enum {
 	OPT_NETNS,
 	OPT_MAX_FLOWS,
 	OPT_MAX_SOCKETS,
+	OPT_RING_BYTES,
+	OPT_NOTICE_BYTES,
 	OPT_TIME_WAIT,
 	OPT_PIN,
 	OPT_PROBE,
@@ -23,6 +25,8 @@ static const struct option long_options[] = {
 	{ "netns", required_argument, NULL, OPT_NETNS }, /* all, own */
 	{ "max-flows", required_argument, NULL, OPT_MAX_FLOWS },
 	{ "max-sockets", required_argument, NULL, OPT_MAX_SOCKETS },
+	{ "ring-bytes", required_argument, NULL, OPT_RING_BYTES }, /* a power of two */
+	{ "notice-bytes", required_argument, NULL, OPT_NOTICE_BYTES },
 	{ "time-wait", no_argument, NULL, OPT_TIME_WAIT },
 	{ "pin", required_argument, NULL, OPT_PIN }, /* directory below /sys/fs/bpf */
 	{ "probe", no_argument, NULL, OPT_PROBE },
@@ -77,6 +81,10 @@ static bool parse_one(int option, struct options *options)
 		return parse_size("max-flows", optarg, &options->max_flows);
 	case OPT_MAX_SOCKETS:
 		return parse_size("max-sockets", optarg, &options->max_sockets);
+	case OPT_RING_BYTES:
+		return parse_size("ring-bytes", optarg, &options->ring_bytes);
+	case OPT_NOTICE_BYTES:
+		return parse_size("notice-bytes", optarg, &options->notice_bytes);
 	case OPT_TIME_WAIT:
 		options->time_wait = true;
 		return true;
@@ -97,7 +105,11 @@ bool options_parse(int argc, char **argv, struct options *options)
 {
 	int option;
 
-	*options = (struct options){ .attach = -1, .max_flows = 16384, .max_sockets = 65536 };
+	*options = (struct options){ .attach = -1,
+				     .max_flows = 16384,
+				     .max_sockets = 65536,
+				     .ring_bytes = 1 << 20,
+				     .notice_bytes = 8 << 20 };
 	while ((option = getopt_long(argc, argv, "", long_options, NULL)) != -1)
 		if (!parse_one(option, options))
 			return false;

@@ -276,6 +276,7 @@ struct poll *poll_open(const struct options *options, void (*watch)(int fd, bool
 	accumulator_init(&poll->counted);
 	live_init(&poll->live, &poll->counted);
 	namespaces_init(&poll->namespaces, options->own_netns);
+	poll->namespaces.notice_bytes = options->notice_bytes;
 	poll->namespaces.on_notice_fd = on_notice_fd;
 	poll->namespaces.arg = poll;
 	namespaces_scan(&poll->namespaces);

@@ -82,10 +82,10 @@ static void probe_capabilities(void)
 		       effective >> wanted[i].bit & 1 ? "true" : "false");
 }
 
-static void probe_features(void)
+static void probe_features(const struct options *options)
 {
 	int diag = diag_open();
-	int notices = diag_open_notices();
+	int notices = diag_open_notices(options->notice_bytes);
 	int notices_error = errno;
 	int home = open("/proc/thread-self/ns/net", O_RDONLY | O_CLOEXEC);
 	bool entered = home >= 0 && !setns(home, CLONE_NEWNET);
@@ -116,7 +116,7 @@ int probe(const struct options *options)
 		stream_close(ladder_try(options, rung, print_rung, &any));
 	poll = poll_open(options, ignore_descriptor, text);
 	print_rung(TT_RUNG_POLL, poll ? 0 : ENOTSUP, text, &any);
-	probe_features();
+	probe_features(options);
 	probe_capabilities();
 	return any ? EXIT_OK : EXIT_UNSUPPORTED;
 }

@@ -58,6 +58,7 @@ static int configure(struct transtracer *bpf, const struct options *options, int
 	bpf->rodata->connect_by_state = rung == TT_RUNG_TRACEPOINT;
 	error = bpf_map__set_max_entries(bpf->maps.sockets, options->max_sockets);
 	error = error ?: bpf_map__set_max_entries(bpf->maps.flows_first, options->max_flows);
+	error = error ?: bpf_map__set_max_entries(bpf->maps.ring, options->ring_bytes);
 	return error ?: bpf_map__set_max_entries(bpf->maps.announced, options->max_flows);
 }
 

@@ -52,6 +52,7 @@ export class JsonlOutput {
       event: 'flow',
       direction: side,
       process: process?.record.name ?? null,
+      exe: process?.record.exe ?? null,
       pid: process?.record.pid ?? null,
       peerPort,
       active: side === 'active' ? node : null,

@@ -44,7 +44,8 @@ build_root() {
 	mkdir -p "$root"/{usr/{bin,sbin,lib,lib64},proc,sys,dev,run,tmp,root,etc,var/{lib,log}}
 	ln -s usr/bin usr/sbin usr/lib usr/lib64 "$root/" # as Debian's merged /usr
 	add_programs "$(readlink -f "$(command -v node)")" "$(command -v dash)" "$(command -v ip)" \
-		"$(command -v curl)" "$(command -v flock)" "$(command -v busybox)"
+		"$(command -v curl)" "$(command -v flock)" "$(command -v setpriv)" \
+		"$(command -v busybox)"
 	if command -v nginx >/dev/null; then add_programs "$(command -v nginx)"; fi
 	[ -e "$root/usr/bin/node" ] || ln -s "$(readlink -f "$(command -v node)")" "$root/usr/bin/node"
 	ln -s dash "$root/usr/bin/sh"

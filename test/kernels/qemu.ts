@@ -6,9 +6,19 @@ import type { GuestImages, KernelName } from './guest-images.ts';
 
 /** Emulated guests take under a minute; one that hangs must not hold up the others for long. */
 const GUEST_TIMEOUT_S = 240;
+/** What runs in a guest if nothing else is asked for. */
+const GUEST_PROGRAM = 'dist/test/kernels/guest/main.js';
 /** A guest prints its first line within 20 s; one in some twenty emulated boots stops before. */
 const FIRST_LINE_TIMEOUT_MS = 60_000;
 const CONSOLE_LINES_SHOWN = 40;
+
+export interface GuestTask {
+  /** Compiled program, from the root of the repository. */
+  readonly program: string;
+  readonly timeoutS: number;
+}
+
+const PROBE_AND_TRACE: GuestTask = { program: GUEST_PROGRAM, timeoutS: GUEST_TIMEOUT_S };
 
 export interface GuestRun {
   readonly lines: readonly GuestLine[];
@@ -33,12 +43,13 @@ export async function runGuest(
   name: KernelName,
   images: GuestImages,
   directory: string,
+  task = PROBE_AND_TRACE,
 ): Promise<GuestRun> {
   try {
-    return { ...(await bootOnce(name, images, directory)), retriedAfter: null };
+    return { ...(await bootOnce(name, images, directory, task)), retriedAfter: null };
   } catch (error) {
     if (!(error instanceof GuestFailure)) throw error;
-    return { ...(await bootOnce(name, images, directory)), retriedAfter: error.message };
+    return { ...(await bootOnce(name, images, directory, task)), retriedAfter: error.message };
   }
 }
 
@@ -46,12 +57,14 @@ async function bootOnce(
   name: KernelName,
   images: GuestImages,
   directory: string,
+  task: GuestTask,
 ): Promise<Omit<GuestRun, 'retriedAfter'>> {
   const console = join(directory, `console-${name}.log`);
   const results = join(directory, `results-${name}.jsonl`);
   rmSync(results, { force: true });
   const started = Date.now();
-  const qemu = await runQemu(qemuArguments(name, images, console, results), results);
+  const argv = qemuArguments(name, images, task, { console, results });
+  const qemu = await runQemu(argv, results, task.timeoutS);
   const elapsedMs = Date.now() - started;
   const fail = (what: string) =>
     new GuestFailure(`${name}: ${what}\n${qemu.stderr}${lastLines(console, CONSOLE_LINES_SHOWN)}`);
@@ -73,8 +86,8 @@ async function bootOnce(
 function qemuArguments(
   name: KernelName,
   images: GuestImages,
-  console: string,
-  results: string,
+  { program }: GuestTask,
+  { console, results }: { readonly console: string; readonly results: string },
 ): string[] {
   // Emulation of 5-level page tables is slow, and 6.12 crashes now and then with emulated cx16.
   const cpu = name === '6.12' ? 'max,-la57,-cx16' : 'max,-la57';
@@ -82,7 +95,7 @@ function qemuArguments(
     ['-nodefaults', '-no-user-config', '-display', 'none', '-no-reboot'],
     ['-machine', 'pc', '-accel', 'tcg,thread=multi', '-cpu', cpu, '-smp', '2', '-m', '1024'],
     ['-kernel', images.kernel, '-initrd', images.initrd],
-    ['-append', 'console=ttyS0 loglevel=5 oops=panic panic=-1'],
+    ['-append', `console=ttyS0 loglevel=5 oops=panic panic=-1 guest_program=${program}`],
     ['-drive', `file=${images.root},format=raw,if=none,id=root,readonly=on`],
     ['-device', 'virtio-blk-pci,drive=root', '-device', 'virtio-rng-pci'],
     [
@@ -103,8 +116,12 @@ interface QemuEnd {
 }
 
 /** Under timeout(1), so that a guest also ends when this process is killed. */
-async function runQemu(args: readonly string[], results: string): Promise<QemuEnd> {
-  const limit = ['-k', '5', String(GUEST_TIMEOUT_S)];
+async function runQemu(
+  args: readonly string[],
+  results: string,
+  timeoutS: number,
+): Promise<QemuEnd> {
+  const limit = ['-k', '5', String(timeoutS)];
   const child = spawn('timeout', [...limit, 'qemu-system-x86_64', ...args], {
     stdio: ['ignore', 'ignore', 'pipe'],
   });

@@ -15,6 +15,8 @@ export interface Result {
   /** Connections per second, and processes, of a load. */
   readonly rate?: number;
   readonly processes?: number;
+  /** Release; this machine's if left out. */
+  readonly kernel?: string;
 }
 
 export const RESULTS = join(REPOSITORY, 'build', 'truth', 'results.jsonl');

@@ -76,6 +76,7 @@ interface FlowLine {
   readonly event: string;
   readonly direction: Side;
   readonly process: string | null;
+  readonly exe: string | null;
   readonly active: string | null;
   readonly passive: string | null;
   readonly activeAddress: string;
@@ -112,7 +113,7 @@ function flowOfLine(line: FlowLine): StoredFlow {
   return {
     ...line,
     side: line.direction,
-    exe: null,
+    exe: line.exe || null,
     netns: netnsOf(line.scope),
     counts: { opened: line.connections, ...line.failures },
   };

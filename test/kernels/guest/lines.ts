@@ -42,4 +42,12 @@ export interface ReleaseLine {
   readonly release: string;
 }
 
-export type GuestLine = ReleaseLine | ProbeLine | EndToEndLine;
+/** How a case of test/truth went; `played` is a `Played` or `PlayedLoad` of there. */
+export interface TruthLine {
+  readonly kind: 'truth' | 'truth-load' | 'truth-failed';
+  readonly rung: Rung;
+  readonly played: unknown;
+  readonly elapsedMs: number;
+}
+
+export type GuestLine = ReleaseLine | ProbeLine | EndToEndLine | TruthLine;

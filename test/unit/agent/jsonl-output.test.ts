@@ -29,6 +29,7 @@ describe('--output jsonl', () => {
         event: 'flow',
         direction: 'active',
         process: 'p7',
+        exe: named('7', 42).record.exe,
         pid: 42,
         peerPort: 50_000,
         active: `${HOST}:7`,
