@@ -1,7 +1,10 @@
 import type { Scene } from '../scene.ts';
 import type { Rung } from '../watch.ts';
 
-/** What is expected of a rung that can't tell everything, and why it can't. */
+/**
+ * What is expected of a rung that can't tell everything, and why it can't. The numbers are the most:
+ * when a snapshot is taken is chance.
+ */
 export interface Limit {
   readonly why: string;
   /** Ends of connections that are not stored at all. */
