@@ -36,7 +36,8 @@ async function start(mode: 'stream' | 'poll', setting: Setting): Promise<Running
     throw error;
   }
   return {
-    startMs: Number((await agent.logged('attached'))['time']) - agent.startedAtMs,
+    startMs:
+      new Date(String((await agent.logged('attached'))['time'])).getTime() - agent.startedAtMs,
     agentPid: agent.pid,
     helperPid: agent.helperPid,
     stop: async () => {

@@ -1,0 +1,42 @@
+/**
+ * Writes the results of the benchmarks into docs/benchmarks.md, each kind between its own markers, so
+ * that one can be run without the others: `make bench-report`.
+ */
+import { existsSync } from 'node:fs';
+import { mkdir, readFile, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { REPOSITORY } from '../test/support/run.ts';
+import { type OverheadResults, overheadSection, type Section } from './overhead/report.ts';
+
+const DOCUMENT = join(REPOSITORY, 'docs', 'benchmarks.md');
+const CHARTS = join(REPOSITORY, 'docs', 'benchmarks');
+
+/** Kinds of benchmarks by the name of their results file, in the order of the document. */
+const SECTIONS: Readonly<Record<string, (results: never) => Section>> = {
+  overhead: (results: OverheadResults) => overheadSection(results),
+};
+
+const PREFACE = `# Benchmarks
+
+Made from the results of \`make bench\` and \`make bench-cmdb\` by a script; do not edit.
+`;
+
+function insert(document: string, name: string, text: string): string {
+  const [begin, end] = [`<!-- ${name}: begin -->`, `<!-- ${name}: end -->`];
+  const block = `${begin}\n${text}\n${end}`;
+  const [from, to] = [document.indexOf(begin), document.indexOf(end)];
+  return from < 0 || to < 0
+    ? `${document}\n${block}\n`
+    : document.slice(0, from) + block + document.slice(to + end.length);
+}
+
+let document = existsSync(DOCUMENT) ? await readFile(DOCUMENT, 'utf8') : PREFACE;
+for (const [name, section] of Object.entries(SECTIONS)) {
+  const file = join(REPOSITORY, 'bench', 'results', `${name}.json`);
+  if (!existsSync(file)) continue;
+  const { markdown, charts } = section(JSON.parse(await readFile(file, 'utf8')) as never);
+  document = insert(document, name, markdown);
+  await mkdir(CHARTS, { recursive: true });
+  for (const [chart, svg] of Object.entries(charts)) await writeFile(join(CHARTS, chart), svg);
+}
+await writeFile(DOCUMENT, document);
