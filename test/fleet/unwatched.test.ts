@@ -1,23 +1,29 @@
-/** A host whose agent is killed for a while: the answers say that nobody watched it then. */
+/**
+ * A host whose agent is killed for a while: the answers say that nobody watched it then; or, where
+ * its programs stayed in the kernel, nothing is missing.
+ */
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Actor } from '../support/actor.ts';
+import type { LogLine } from '../support/commands.ts';
 import { SKIP_UNLESS_ROOT } from '../support/run.ts';
 import { Chain, edge, expectEdges, POOL, PORTS, WATCHED } from './chain.ts';
 
 const REQUESTS = 10;
-/** Nothing of these agents outlives them, so what they did not see nobody did. */
 const AGENT = [
   ...['--bucket', '1s', '--flush-interval', '500ms', '--reconcile-interval', '1s'],
   ...['--mode', 'stream'],
 ];
 const DOWN_MS = 5_000;
 
+const isAttached = ({ msg }: LogLine): boolean => msg === 'attached';
+
 interface Coverage {
   readonly coverage: readonly { host: string; from: string; to: string; gap: boolean }[];
 }
 
+// Without pins nothing of an agent outlives it, so what it did not see nobody did.
 describe('a host whose agent is killed for a while', { skip: SKIP_UNLESS_ROOT }, () => {
   let chain: Chain;
   let idle: Actor;
@@ -111,5 +117,52 @@ describe('a host whose agent is killed for a while', { skip: SKIP_UNLESS_ROOT },
       ],
       ...['--since', inside, '--until', restartedAt],
     );
+  });
+});
+
+describe('a host whose agent is killed but pinned', { skip: SKIP_UNLESS_ROOT }, () => {
+  let chain: Chain;
+  let start: string;
+
+  before(async () => {
+    chain = await Chain.start();
+    await chain.fleet.startAgents(WATCHED, AGENT, { pin: true });
+    await sleep(3_000);
+    start = new Date().toISOString();
+    await chain.request('client', REQUESTS);
+    await sleep(3_000);
+    await chain.fleet.host('app').killAgent();
+    await chain.request('client', REQUESTS);
+    await chain.fleet.host('app').startAgent(AGENT, { pin: true });
+    await chain.request('client', REQUESTS);
+  });
+  after(() => chain?.fleet.stop());
+
+  it('has counted meanwhile, its own namespace only', async () => {
+    assert.equal(chain.fleet.host('app').agent.log.find(isAttached)?.['adopted'], true);
+    await expectEdges(
+      chain.fleet,
+      [
+        edge('client/curl', 'web/nginx', PORTS.web, 3 * REQUESTS),
+        edge('web/nginx', 'app/node', PORTS.app, 3 * REQUESTS),
+        edge('app/node', 'db/postgres', PORTS.db, POOL, { open: POOL }),
+      ],
+      ...['--since', start],
+    );
+    const rows = await chain.fleet.query<{ name: string; opened: number }>(
+      `SELECT h.name, sum(f.opened)::int AS opened FROM flow_history f
+       JOIN hosts h ON h.host_id = f.host_id
+       WHERE (f.host_id, f.flow_id) IN
+         (SELECT host_id, flow_id FROM flows WHERE side = 'P' AND passive_port = ${PORTS.app})
+       GROUP BY 1`,
+    );
+    assert.deepEqual(rows, [{ name: 'app', opened: 3 * REQUESTS }]);
+  });
+
+  it('was watched all the time', async () => {
+    const { stdout } = await chain.fleet.ttctl(
+      ...['impact', `${chain.address('db')}:${PORTS.db}`, '--since', start],
+    );
+    assert.match(stdout, /^# 4 of 4 hosts watched throughout the range$/m);
   });
 });

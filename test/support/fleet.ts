@@ -4,7 +4,7 @@ import { rm } from 'node:fs/promises';
 import type pg from 'pg';
 import { Actor, type ActorOptions } from './actor.ts';
 import { Cleanup } from './cleanup.ts';
-import { Ttracerd, ttctl, ttctlJson } from './commands.ts';
+import { Ttracerd, ttctl, ttctlJson, ttracerd } from './commands.ts';
 import { Namespace } from './namespace.ts';
 import { startTestPostgres, type TestPostgres, temporaryDirectory, urlOf } from './postgres.ts';
 import { type Outcome, runOk } from './run.ts';
@@ -20,6 +20,7 @@ export class FleetHost {
   readonly #dataDir: string;
   #address: string;
   #agent: Ttracerd | null = null;
+  #pins = false;
 
   constructor(
     name: string,
@@ -50,12 +51,16 @@ export class FleetHost {
     return this.#agent;
   }
 
-  /** Starts an agent, the same host's as before, and waits until it watches. */
-  async startAgent(argv: readonly string[]): Promise<Ttracerd> {
+  /**
+   * Starts an agent, the same host's as before, and waits until it watches. What it pins in the
+   * kernel is removed with the fleet.
+   */
+  async startAgent(argv: readonly string[], { pin = false } = {}): Promise<Ttracerd> {
     await this.killAgent();
+    this.#pins ||= pin;
     const identity = ['--host-id', this.hostId, '--host-name', this.name];
     const own = [...identity, '--netns', 'own', ...this.#cmdb, '--data-dir', this.#dataDir];
-    this.#agent = new Ttracerd([...own, ...argv], { wrapper: this.wrapper });
+    this.#agent = new Ttracerd([...own, ...argv], { wrapper: this.wrapper, pin });
     await this.#agent.ready();
     return this.#agent;
   }
@@ -63,6 +68,12 @@ export class FleetHost {
   /** Ends the agent as `kill -9` does, if there is one. */
   async killAgent(): Promise<void> {
     await this.#agent?.kill();
+  }
+
+  /** Ends the agent, and removes what it left in the kernel. */
+  async uninstallAgent(): Promise<void> {
+    await this.killAgent();
+    if (this.#pins) await ttracerd(['--uninstall', '--data-dir', this.#dataDir]);
   }
 
   /** A program of this host that does what a test says. */
@@ -142,7 +153,7 @@ export class Fleet {
     const namespace = keep.keep(await Namespace.create(), (it) => it.delete());
     const dataDir = keep.keep(await temporaryDirectory(), (it) => rm(it, { recursive: true }));
     const host = new FleetHost(name, address, namespace, this.cmdb, dataDir);
-    keep.keep(host, (it) => it.killAgent());
+    keep.keep(host, (it) => it.uninstallAgent());
     await host.connectTo(bridge);
     this.#hosts.set(name, host);
   }
@@ -154,8 +165,12 @@ export class Fleet {
   }
 
   /** Starts agents on these hosts, all at once. */
-  async startAgents(names: readonly string[], argv: readonly string[]): Promise<void> {
-    await Promise.all(names.map((name) => this.host(name).startAgent(argv)));
+  async startAgents(
+    names: readonly string[],
+    argv: readonly string[],
+    options: { readonly pin?: boolean } = {},
+  ): Promise<void> {
+    await Promise.all(names.map((name) => this.host(name).startAgent(argv, options)));
   }
 
   /** Keeps what runs on a host; it is ended before the host is. */
