@@ -32,6 +32,14 @@ describe('the command line', () => {
     });
   });
 
+  it('tells taking down from running', async () => {
+    const noPin = { kind: 'run', argv: { pin: 'false' }, configPath: undefined };
+    assert.deepEqual(await parse(['--no-pin']), noPin);
+    const uninstall = { kind: 'uninstall', argv: { 'data-dir': '/d' }, configPath: undefined };
+    assert.deepEqual(await parse(['--uninstall', '--data-dir', '/d']), uninstall);
+    await assert.rejects(parse(['--pin', '--no-pin']), /mutually exclusive/);
+  });
+
   it('takes the configuration file from the environment too', async () => {
     const path = async (argv: readonly string[], env: NodeJS.ProcessEnv) => {
       const commandLine = await parse(argv, env);

@@ -95,6 +95,23 @@ describe('coverage', () => {
     assert.deepEqual(coverage.takeChanged(), []);
   });
 
+  it('goes on from an earlier report, with the losses told until then', () => {
+    const coverage = new CoverageTracker();
+    coverage.resume(STREAM, 1_000, 'unattended', { lost: 5n, missedProbes: 0n });
+    assert.equal(coverage.extend(9_000, losses({ flowsFull: 6n })), 1n);
+    assert.equal(coverage.extend(9_500, losses({ flowsFull: 6n })), 0n);
+    assert.deepEqual(coverage.known, { lost: 6n, missedProbes: 0n });
+    const records = coverage.takeChanged();
+    assert.deepEqual(brief(records), [
+      [1_000, 9_000, 1n, false],
+      [9_000, 9_500, 0n, false],
+    ]);
+    assert.deepEqual(
+      records.map(({ note }) => note.includes('unattended')),
+      [true, false],
+    );
+  });
+
   it('gives back what was not written, and only that', () => {
     const coverage = tracking();
     coverage.extend(2_000, losses({ ringLost: 1n }));

@@ -147,6 +147,29 @@ describe('a flush', () => {
     assert.equal(spool.isEmpty, true);
   });
 
+  it('lets the kernel forget what disk or CMDB have, and notes up to where', async () => {
+    const { flusher, open, mark, acknowledged, openConnections } = world();
+    const known = { lost: 0n, missedProbes: 0n };
+    mark.position = { setId: '5', generation: 3n, atMs: START_MS, known };
+    open(1);
+    await flusher.flush();
+    assert.deepEqual(acknowledged, [3n, 3n], 'spooled, then written');
+    assert.deepEqual(openConnections.load().position, mark.position);
+  });
+
+  it('does not let another set of programs forget', async () => {
+    const { flusher, open, mark, sink, acknowledged } = world();
+    const known = { lost: 0n, missedProbes: 0n };
+    mark.position = { setId: '5', generation: 3n, atMs: START_MS, known };
+    open(1);
+    sink.answer = async () => {
+      mark.position = { setId: '6', generation: 1n, atMs: START_MS, known };
+      return 'written';
+    };
+    await flusher.flush();
+    assert.deepEqual(acknowledged, [3n]);
+  });
+
   it('keeps everything while the CMDB is away', async () => {
     const { flusher, sink, open, openConnections, dataDir } = world();
     earlier(dataDir, batch({ epoch: 5 }));

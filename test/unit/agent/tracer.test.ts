@@ -109,6 +109,10 @@ function done(atMs: number, { snapshot = false, partial = false, generation = 0n
 
 const snapshot = (atMs: number) => done(atMs, { snapshot: true });
 
+function generation(number: bigint, fresh = false): Frame {
+  return { type: 'generation', generation: number, fresh };
+}
+
 async function trace(
   events: readonly SupervisorEvent[],
   {
@@ -169,6 +173,7 @@ async function trace(
     ended,
     told,
     lines,
+    id: record?.flowId,
     bucket: record?.buckets[0],
     foundBy: record?.foundBy,
     open: Object.values(table.openConnections()),
@@ -310,5 +315,129 @@ describe('the tracer', () => {
     await (await trace([up(1_000)])).ended;
     const failure = new Error('final');
     await assert.rejects((await trace([down(1_000)], { failure })).ended, failure);
+  });
+});
+
+describe('the tracer, with pinned programs', () => {
+  const PINNED = { pinned: true, adopted: false, setId: 5n };
+  const ADOPTED = { ...PINNED, adopted: true };
+  const position = {
+    setId: '5',
+    generation: 7n,
+    atMs: BOOT_MS + 500,
+    known: { lost: 0n, missedProbes: 0n },
+  };
+  const report = (atMs: number, number: bigint) =>
+    done(atMs, { snapshot: true, generation: number });
+  /** The only flow: its id does not depend on anything else. */
+  const legacy = async (open: number, more: Partial<Position> = {}) => {
+    const { id } = await trace([up(1), frames(flow(1, { found: 1 }, 'snapshot'), snapshot(2))]);
+    return { position: { ...position, ...more }, open: { [id ?? '']: open } };
+  };
+
+  it('goes on where the previous agent left off', async () => {
+    const { told, bucket, open, coverage } = await trace(
+      [
+        up(1_000, { pins: ADOPTED }),
+        frames(
+          generation(7n),
+          flow(400, { opened: 100 }, 'stream'), // the previous agent counted it
+          generation(8n),
+          flow(900, { opened: 3, closed: 2 }, 'stream'),
+          report(1_100, 8n),
+        ),
+        frames(generation(9n), flow(1_500, { closed: 1 }, 'stream'), report(2_000, 9n)),
+      ],
+      { legacy: await legacy(4) },
+    );
+    assert.equal(told[0], 'acknowledged 7');
+    assert.deepEqual([bucket?.opened, bucket?.openAtStart, bucket?.openNow], [3, 4, 4]);
+    assert.deepEqual(open, [4]);
+    assert.deepEqual(coverage, [
+      [500, 1_100, false],
+      [1_100, 2_000, false],
+    ]);
+  });
+
+  it('knows connections that are open and idle by being told of them', async () => {
+    const { bucket, open } = await trace(
+      [
+        up(1_000, { pins: ADOPTED }),
+        frames(generation(8n), generation(0n), flow(1_050, {}, 'snapshot'), report(1_100, 8n)),
+      ],
+      { legacy: await legacy(4) },
+    );
+    assert.deepEqual([bucket?.opened, bucket?.openAtStart, open], [0, 4, [4]]);
+  });
+
+  it('counts what a dead helper told but once, and sees no gap', async () => {
+    const { told, bucket, open, coverage } = await trace([
+      up(1_000, { pins: PINNED }),
+      frames(generation(1n, true), flow(1_050, { found: 2 }, 'snapshot'), report(1_100, 1n)),
+      frames(generation(2n), flow(1_500, { opened: 5 }, 'stream'), report(2_000, 2n)),
+      down(3_000),
+      up(3_100, { pins: ADOPTED, restarts: 1 }),
+      frames(
+        generation(1n),
+        flow(1_050, { found: 2 }, 'snapshot'),
+        generation(2n),
+        flow(1_500, { opened: 5 }, 'stream'),
+        generation(3n),
+        flow(2_500, { opened: 1, closed: 3 }, 'stream'),
+        report(3_200, 3n),
+      ),
+    ]);
+    assert.ok(!told.some((each) => typeof each === 'string' && each.startsWith('acknowledged')));
+    assert.deepEqual([bucket?.opened, open], [8, [5]]);
+    assert.deepEqual(coverage, [
+      [1_000, 2_000, false],
+      [2_000, 3_200, false],
+    ]);
+  });
+
+  it('finds open connections again where other programs took over, after what those counted', async () => {
+    const { bucket, open, coverage } = await trace(
+      [
+        up(1_000, { pins: PINNED }),
+        frames(
+          generation(8n),
+          flow(900, { opened: 3, closed: 2 }, 'stream'),
+          generation(9n, true),
+          flow(1_050, { found: 5 }, 'snapshot'),
+          report(1_100, 9n),
+        ),
+        frames(generation(10n), flow(1_500, { opened: 1 }, 'stream'), report(2_000, 10n)),
+      ],
+      { legacy: await legacy(4) },
+    );
+    assert.deepEqual([bucket?.opened, open], [4, [6]]);
+    assert.deepEqual(coverage, [
+      [1_000, 2_000, false],
+      [500, 1_000, true],
+    ]);
+  });
+
+  it('has a gap where counts were not kept', async () => {
+    const { coverage } = await trace(
+      [
+        up(1_000, { pins: { ...ADOPTED, droppedGeneration: 9n } }),
+        frames(generation(10n), report(1_100, 10n)),
+      ],
+      { legacy: await legacy(0) },
+    );
+    assert.ok(coverage.some(([from, to, gap]) => from === 501 && to === 1_000 && gap === true));
+  });
+
+  it('does not mistake another set of programs for its own', async () => {
+    const { told, bucket, coverage } = await trace(
+      [
+        up(1_000, { pins: { ...ADOPTED, setId: 6n } }),
+        frames(generation(2n), flow(900, { opened: 3 }, 'stream'), report(1_100, 2n)),
+      ],
+      { legacy: await legacy(4) },
+    );
+    assert.ok(!told.includes('acknowledged 7'));
+    assert.equal(bucket?.opened, 3);
+    assert.deepEqual(coverage, [[1_000, 1_100, false]]);
   });
 });
