@@ -28,7 +28,7 @@ CHECK_NODE = const [major, minor] = process.versions.node.split(".").map(Number)
 .PHONY: run test build check fmt test-unit test-db test-kernel test-e2e test-truth \
 	test-truth-kernels test-fleet test-kernels bench bench-report fuzz soak clean install \
 	setup-build \
-	setup-check setup-test setup-fuzz setup-bench setup-kernels node-version typescript native \
+	setup-check setup-test setup-postgres setup-fuzz setup-bench setup-kernels node-version typescript native \
 	test-support
 
 # With a terminal, the shell's job control makes Ctrl-C reach the program but not make, which would
@@ -38,13 +38,13 @@ run: build
 
 build: setup-build native typescript
 
-test: setup-build setup-test setup-fuzz setup-kernels build test-support
+test: setup-build setup-test setup-postgres setup-fuzz setup-kernels build test-support
 	$(NODE) dist/test/run.js
 
 test-unit: setup-test typescript
 	$(NODE) dist/test/run.js unit
 
-test-db: typescript
+test-db: setup-test setup-postgres typescript
 	$(NODE) dist/test/run.js db
 
 test-kernel: setup-test build test-support
@@ -97,6 +97,14 @@ bench-report: typescript
 
 clean:
 	rm -rf build dist
+
+# PostgreSQL of another major, for the tests; where there is none (arm64) they run without.
+setup-postgres: test/postgres/node_modules/.package-lock.json
+
+test/postgres/node_modules/.package-lock.json: test/postgres/package-lock.json
+	@if [ "$$(uname -m)" = x86_64 ]; then \
+		cd test/postgres && $(NPM) ci --ignore-scripts --no-audit --no-fund && \
+		touch node_modules/.package-lock.json; fi
 
 setup-build setup-check setup-test setup-fuzz setup-bench: setup-%:
 	@sh scripts/setup.sh $*

@@ -32,6 +32,7 @@ curl curl
 setpriv util-linux
 ps procps
 openssl openssl
+/usr/lib/postgresql postgresql
 ruby ruby'
 		;;
 	fuzz)

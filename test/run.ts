@@ -9,6 +9,7 @@ import { join, relative, resolve } from 'node:path';
 import { run } from 'node:test';
 import { spec } from 'node:test/reporters';
 import { fileURLToPath } from 'node:url';
+import { otherPostgres } from './support/majors.ts';
 
 interface Suite {
   /** Test files at a time. */
@@ -55,6 +56,8 @@ class Tally {
   /** Reasons, with the names of what they kept from running. */
   readonly #reasons = new Map<string, string[]>();
   readonly #failures: string[] = [];
+  /** What the tests run on, where they run on several. */
+  on = '';
 
   add(event: 'test:pass' | 'test:fail', end: TestEnd): void {
     const isSuite = end.details.type === 'suite';
@@ -67,7 +70,7 @@ class Tally {
       if (!isSuite || end.details.error?.failureType !== 'subtestsFailed') {
         this.failed++;
         this.#failures.push(
-          isFile ? `${place(end)}: crashed or ran too long` : `${place(end)}: ${end.name}`,
+          `${place(end)}: ${isFile ? 'crashed or ran too long' : end.name}${this.on}`,
         );
       }
     } else if (!isSuite && !isFile) {
@@ -75,6 +78,12 @@ class Tally {
     } else if (isFile) {
       this.#note('the file has no tests', end);
     }
+  }
+
+  /** Something that could not be tried at all. */
+  skip(what: string, reason: string): void {
+    this.skipped++;
+    this.#reasons.set(reason, [...(this.#reasons.get(reason) ?? []), what]);
   }
 
   /** Ends a run: prints the summary and gives the exit code. */
@@ -124,12 +133,32 @@ function filesOf(suite: string): readonly string[] {
 /** The closing diagnostics of one run (`tests 12`, …): the totals of all suites come at the end. */
 const RUN_TOTAL = /^(?:tests|suites|pass|fail|cancelled|skipped|todo|duration_ms) [\d.]+$/;
 
+/** The same suite on every other PostgreSQL there is, unless one was named for it. */
+async function runOnOtherPostgres(suite: Suite, tally: Tally): Promise<void> {
+  if (process.env['TTRACER_TEST_PG_BIN']) return;
+  const others = await otherPostgres();
+  if (others.length === 0) {
+    tally.skip('test/db on other majors', 'no PostgreSQL besides the bundled one');
+  }
+  try {
+    for (const { major, binDir } of others) {
+      tally.on = ` (PostgreSQL ${major})`;
+      process.env['TTRACER_TEST_PG_BIN'] = binDir;
+      await runSuite('db', suite, tally);
+    }
+  } finally {
+    delete process.env['TTRACER_TEST_PG_BIN'];
+    tally.on = '';
+    for (const { discard } of others) discard();
+  }
+}
+
 async function runSuite(name: string, suite: Suite, tally: Tally): Promise<void> {
   const files = filesOf(name);
   if (files.length === 0) {
     return;
   }
-  process.stdout.write(`\n${name} tests\n`);
+  process.stdout.write(`\n${name} tests${tally.on}\n`);
   const events = run({
     files: [...files],
     concurrency: suite.concurrency,
@@ -155,6 +184,7 @@ async function main(names: readonly string[]): Promise<number> {
       return 2;
     }
     await runSuite(name, suite, tally);
+    if (name === 'db') await runOnOtherPostgres(suite, tally);
   }
   process.stdout.write('\n');
   return tally.finish((line) => process.stdout.write(`${line}\n`));

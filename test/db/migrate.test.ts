@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
-import type pg from 'pg';
+import pg from 'pg';
 import { checkSchema, migrate } from '../../src/cmdb/migrate.ts';
 import { migrationDirectory, readMigrations } from '../../src/cmdb/migration-files.ts';
 import { ExitCode, UserError } from '../../src/common/exit-codes.ts';
@@ -36,12 +36,23 @@ describe('migrations', () => {
     });
   });
 
-  it('are applied once by 16 agents that start at the same time', async () => {
-    const config = await postgres.createDatabase({ migrated: false });
-    const applied = await Promise.all(
-      Array.from({ length: 16 }, () => withClient(config, (client) => migrate(client))),
-    );
-    assert.deepEqual(applied.flat(), versions);
+  it('are applied once by 50 agents that start at the same time', async () => {
+    const crowded = await startTestPostgres({ max_connections: '60' });
+    try {
+      const config = await crowded.createDatabase({ migrated: false });
+      // All are connected before any begins.
+      const clients = Array.from({ length: 50 }, () => new pg.Client(config));
+      await Promise.all(clients.map((client) => client.connect()));
+      const applied = await Promise.all(clients.map((client) => migrate(client)));
+      await Promise.all(clients.map((client) => client.end()));
+      assert.deepEqual(
+        applied.flat().sort((a, b) => a - b),
+        versions,
+      );
+      await withClient(config, (client) => checkSchema(client));
+    } finally {
+      await crowded.stop();
+    }
   });
 
   it('leave nothing of one that fails', async () => {
@@ -109,7 +120,8 @@ describe('migrations', () => {
 
   it('refuse a database that can not hold every string', async () => {
     const config = await postgres.createDatabase({ migrated: false });
-    const sql = "CREATE DATABASE latin ENCODING 'LATIN1' LOCALE 'C' TEMPLATE template0";
+    const sql =
+      "CREATE DATABASE latin ENCODING 'LATIN1' LC_COLLATE 'C' LC_CTYPE 'C' TEMPLATE template0";
     await withClient(config, (client) => client.query(sql));
     await withClient({ ...config, database: 'latin' }, async (client) => {
       await assert.rejects(migrate(client), isSchemaError(/encoded in LATIN1/));

@@ -61,9 +61,31 @@ export async function withClient<T>(
   }
 }
 
-/** Starts a throw-away server in a temporary directory. Stop it in `after`. */
-export async function startTestPostgres(): Promise<TestPostgres> {
+async function changeSettings(
+  dataDir: string,
+  settings: Readonly<Record<string, string>>,
+): Promise<void> {
+  const server = await startTestEmbedded(dataDir);
+  try {
+    await withClient(server.config, async (client) => {
+      for (const [name, value] of Object.entries(settings)) {
+        await client.query(`ALTER SYSTEM SET ${name} = '${value}'`);
+      }
+    });
+  } finally {
+    await server.stop();
+  }
+}
+
+/**
+ * Starts a throw-away server in a temporary directory. Stop it in `after`.
+ * @param settings of the server, that take a start to hold
+ */
+export async function startTestPostgres(
+  settings: Readonly<Record<string, string>> = {},
+): Promise<TestPostgres> {
   const dataDir = await temporaryDirectory();
+  if (Object.keys(settings).length > 0) await changeSettings(dataDir, settings);
   const server = await startTestEmbedded(dataDir);
   const create = async (name: string, template?: string): Promise<pg.ClientConfig> => {
     const source = template ? `TEMPLATE ${template}` : '';
