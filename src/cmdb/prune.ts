@@ -3,6 +3,7 @@ import type pg from 'pg';
 import { ExitCode, UserError } from '../common/exit-codes.ts';
 import { describeError, sqlState } from './errors.ts';
 import { BEGIN_PRUNE } from './statements/begin-prune.ts';
+import { DELETE_BUCKET_LENGTHS } from './statements/delete-bucket-lengths.ts';
 import { DELETE_CONTAINERS } from './statements/delete-containers.ts';
 import { DELETE_COVERAGE } from './statements/delete-coverage.ts';
 import { DELETE_FLOWS } from './statements/delete-flows.ts';
@@ -41,6 +42,7 @@ export async function pruneCmdb(client: pg.ClientBase, limit: Date): Promise<Pru
   try {
     const days = await dropHistory(client, limit);
     const remove = (sql: string): Promise<number> => inTransaction(client, sql, [limit]);
+    await remove(DELETE_BUCKET_LENGTHS);
     return {
       days,
       flows: await remove(DELETE_FLOWS),
@@ -66,12 +68,12 @@ async function dropHistory(client: pg.ClientBase, limit: Date): Promise<number> 
   });
   for (const { table_name } of old)
     await inTransaction(client, `DROP TABLE IF EXISTS ${table_name}`);
-  return old.length;
+  return old.filter(({ relname }) => relname.startsWith('flow_history_')).length;
 }
 
 /** The end of the day that a partition holds, in UTC; null for a table that is none of ours. */
 export function endOfPartition(name: string): Date | null {
-  const [, year, month, day] = /^flow_history_(\d{4})(\d{2})(\d{2})$/.exec(name) ?? [];
+  const [, year, month, day] = /^flow_(?:history|days)_(\d{4})(\d{2})(\d{2})$/.exec(name) ?? [];
   if (year === undefined) return null;
   const end = new Date(Date.UTC(Number(year), Number(month) - 1, Number(day) + 1));
   return Number.isNaN(end.getTime()) ? null : end;

@@ -221,12 +221,24 @@ export function* historyRows(
 
 /** UTC days (`YYYY-MM-DD`) that need a history partition, ascending. */
 export function historyDays(flows: readonly FlowRecord[]): string[] {
-  const days = new Set<number>();
-  for (const flow of flows) {
-    for (const { bucketStart } of flow.buckets)
-      days.add(Math.floor(bucketStart.getTime() / DAY_MS));
+  return [...longestBuckets(flows).keys()].sort();
+}
+
+/** The days, and the longest bucket in each, seconds. */
+export function bucketLengthColumns(flows: readonly FlowRecord[]): Columns {
+  const lengths = longestBuckets(flows);
+  return [[...lengths.keys()], [...lengths.values()]];
+}
+
+function longestBuckets(flows: readonly FlowRecord[]): Map<string, number> {
+  const days = new Map<number, number>();
+  for (const { buckets } of flows) {
+    for (const { bucketStart, bucketSeconds } of buckets) {
+      const day = Math.floor(bucketStart.getTime() / DAY_MS);
+      days.set(day, Math.max(days.get(day) ?? 0, bucketSeconds));
+    }
   }
-  return [...days]
-    .sort((a, b) => a - b)
-    .map((day) => new Date(day * DAY_MS).toISOString().slice(0, 10));
+  return new Map(
+    [...days].map(([day, seconds]) => [new Date(day * DAY_MS).toISOString().slice(0, 10), seconds]),
+  );
 }

@@ -15,8 +15,10 @@ import { COPY_HISTORY } from './statements/copy-history.ts';
 import { ENSURE_PARTITIONS } from './statements/ensure-partitions.ts';
 import { STAGE_FLOWS } from './statements/stage-flows.ts';
 import { STAGE_HISTORY } from './statements/stage-history.ts';
+import { UPSERT_BUCKET_LENGTHS } from './statements/upsert-bucket-lengths.ts';
 import { UPSERT_CONTAINERS } from './statements/upsert-containers.ts';
 import { UPSERT_COVERAGE } from './statements/upsert-coverage.ts';
+import { UPSERT_FLOW_DAYS } from './statements/upsert-flow-days.ts';
 import { UPSERT_FLOWS } from './statements/upsert-flows.ts';
 import { UPSERT_HISTORY } from './statements/upsert-history.ts';
 import { UPSERT_HOST } from './statements/upsert-host.ts';
@@ -223,7 +225,10 @@ async function upsertFlows(
   await copyRows(client, COPY_FLOWS, rows.flowRows(hostId, flows));
   await client.query(UPSERT_FLOWS);
   const copied = await copyRows(client, COPY_HISTORY, rows.historyRows(hostId, epoch, flows));
-  if (copied > 0) await client.query(UPSERT_HISTORY);
+  if (copied === 0) return 0;
+  await client.query(UPSERT_HISTORY);
+  await client.query(UPSERT_FLOW_DAYS);
+  await client.query(UPSERT_BUCKET_LENGTHS, [hostId, ...rows.bucketLengthColumns(flows)]);
   return copied;
 }
 

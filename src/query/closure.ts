@@ -1,9 +1,9 @@
 import type { ClientBase } from 'pg';
+import type { BucketRange } from './buckets.ts';
 import type { LinkStore } from './links.ts';
 import { candidateEdges, type Direction } from './neighbours.ts';
 import type { NodeRef } from './node-ref.ts';
 import type { Link } from './pairing.ts';
-import type { TimeRange } from './range.ts';
 
 /** What a breadth-first search found. */
 export interface Closure {
@@ -33,7 +33,7 @@ export interface ClosureOptions {
  */
 export async function searchClosure(
   client: ClientBase,
-  range: TimeRange,
+  range: BucketRange,
   store: LinkStore,
   direction: Direction,
   seeds: readonly NodeRef[],

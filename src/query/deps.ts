@@ -1,5 +1,6 @@
 import type { ClientBase } from 'pg';
 import { assembleGraph } from './assemble.ts';
+import { withBuckets } from './buckets.ts';
 import { type Closure, searchClosure } from './closure.ts';
 import type { Graph } from './graph.ts';
 import { LinkStore } from './links.ts';
@@ -23,9 +24,10 @@ export interface DepsOptions {
 export async function queryDeps(
   client: ClientBase,
   target: Target,
-  range: TimeRange,
+  asked: TimeRange,
   options: DepsOptions,
 ): Promise<Graph | null> {
+  const range = await withBuckets(client, asked);
   const store = new LinkStore(client, range);
   const seeds = await findSeeds(client, range, store, target);
   if (seeds.nodes.length === 0 && seeds.hostIds.length === 0) return null;
@@ -47,7 +49,8 @@ export async function queryDeps(
 }
 
 /** Every edge of the range, with depth 0 for all nodes. */
-export async function queryFlows(client: ClientBase, range: TimeRange): Promise<Graph> {
+export async function queryFlows(client: ClientBase, asked: TimeRange): Promise<Graph> {
+  const range = await withBuckets(client, asked);
   const links = await new LinkStore(client, range).loadAll();
   const refs = new Map(
     links.flatMap((link) => [link.active, link.passive]).map((ref) => [ref.id, ref] as const),

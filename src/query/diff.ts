@@ -1,12 +1,11 @@
 import type { ClientBase } from 'pg';
 import { assembleGraph, toEdge } from './assemble.ts';
+import { type BucketRange, withBuckets } from './buckets.ts';
 import { loadCoverage, unwatchedSpans } from './coverage.ts';
-import { DIFFERING_EDGES } from './diff-statements.ts';
+import { differingEdges, otherEdges } from './diff-edges.ts';
 import { type CoverageInterval, type GraphEdge, type GraphNode, isFailedEdge } from './graph.ts';
 import { groupBy } from './group-by.ts';
-import { earliestBucket } from './halves.ts';
 import { isWithin, LinkStore } from './links.ts';
-import { candidateEdges } from './neighbours.ts';
 import type { NodeRef } from './node-ref.ts';
 import type { Link } from './pairing.ts';
 import type { TimeRange } from './range.ts';
@@ -53,18 +52,20 @@ export async function queryDiff(
   beforeRange: TimeRange,
   afterRange: TimeRange,
 ): Promise<Diff> {
-  const before = new RangeOfLinks(client, beforeRange);
-  const after = new RangeOfLinks(client, afterRange);
-  const { rows } = await client.query<{ edge_id: string }>(DIFFERING_EDGES, [
-    ...[beforeRange.since, beforeRange.until, earliestBucket(beforeRange)],
-    ...[afterRange.since, afterRange.until, earliestBucket(afterRange)],
-  ]);
-  const differing = rows.map((row) => row.edge_id);
-  await before.load(differing);
-  await after.load(differing);
+  const ranges = [
+    await withBuckets(client, beforeRange),
+    await withBuckets(client, afterRange),
+  ] as const;
+  const before = new RangeOfLinks(client, ranges[0]);
+  const after = new RangeOfLinks(client, ranges[1]);
+  const load = async (edgeIds: readonly string[]): Promise<void> => {
+    await before.load(edgeIds);
+    await after.load(edgeIds);
+  };
+  await load(await differingEdges(client, ...ranges));
   // The same two nodes may have met by other addresses, on edges that did not change.
-  await before.loadFrom(activeNodes(changesOf(before, after)));
-  await after.loadFrom(activeNodes(changesOf(before, after)));
+  const changed = changesOf(before, after).map(({ link }) => link);
+  await load(await otherEdges(client, ranges, changed));
   const sides = {
     before: { ...beforeRange, coverage: await loadCoverage(client, beforeRange, null) },
     after: { ...afterRange, coverage: await loadCoverage(client, afterRange, null) },
@@ -137,21 +138,15 @@ function merged(links: readonly Link[]): Link {
   };
 }
 
-function activeNodes(changes: readonly Changed[]): NodeRef[] {
-  return [...new Map(changes.map(({ link }) => [link.active.id, link.active])).values()];
-}
-
 /** The links of one range, by the nodes and port they join. */
 class RangeOfLinks {
   readonly pairs = new Map<string, Link[]>();
-  readonly #client: ClientBase;
   readonly #range: TimeRange;
   readonly #store: LinkStore;
   readonly #loaded = new Set<string>();
   readonly #byEdge = new Map<string, Link[]>();
 
-  constructor(client: ClientBase, range: TimeRange) {
-    this.#client = client;
+  constructor(client: ClientBase, range: BucketRange) {
     this.#range = range;
     this.#store = new LinkStore(client, range);
   }
@@ -164,12 +159,6 @@ class RangeOfLinks {
       push(this.pairs, pairKey(link), link);
       push(this.#byEdge, edgeOf(link), link);
     }
-  }
-
-  /** Loads all other edges of these active nodes. */
-  async loadFrom(nodes: readonly NodeRef[]): Promise<void> {
-    if (nodes.length === 0) return;
-    await this.load(await candidateEdges(this.#client, this.#range, 'dependencies', nodes));
   }
 
   /** Whether the same edge is here between nodes that may be the same but are not known. */

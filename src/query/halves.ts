@@ -1,8 +1,5 @@
 import type { ClientBase } from 'pg';
-import type { TimeRange } from './range.ts';
-
-/** Longest bucket the schema allows: a row that reaches into a range began at most so long before. */
-export const LONGEST_BUCKET_MS = 86_400_000;
+import { type BucketRange, earliestBucket, earliestSighting } from './buckets.ts';
 
 /** What one half counted in a range. */
 export interface Totals {
@@ -54,8 +51,8 @@ GROUP BY f.host_id, f.flow_id`;
 /** $4 edge ids. */
 export const HALVES_OF_EDGES = halvesWhere('f.edge_id = ANY($4::bigint[])');
 
-/** All flows that may have been in use: `last_seen` is coarse on purpose, the buckets decide. */
-export const ALL_HALVES = halvesWhere('f.last_seen > $3');
+/** All flows that may have been in use; the buckets decide. $4: `last_seen` after. */
+export const ALL_HALVES = halvesWhere('f.last_seen > $4');
 
 interface HalfRow {
   host_id: string;
@@ -79,7 +76,7 @@ interface HalfRow {
 /** Halves of the given edges that have a bucket in the range. */
 export async function loadHalves(
   client: ClientBase,
-  range: TimeRange,
+  range: BucketRange,
   edgeIds: readonly string[],
 ): Promise<Half[]> {
   if (edgeIds.length === 0) return [];
@@ -88,18 +85,16 @@ export async function loadHalves(
 }
 
 /** Every half that has a bucket in the range. */
-export async function loadAllHalves(client: ClientBase, range: TimeRange): Promise<Half[]> {
-  const { rows } = await client.query<HalfRow>(ALL_HALVES, rangeBounds(range));
+export async function loadAllHalves(client: ClientBase, range: BucketRange): Promise<Half[]> {
+  const { rows } = await client.query<HalfRow>(ALL_HALVES, [
+    ...rangeBounds(range),
+    earliestSighting(range),
+  ]);
   return rows.map(toHalf);
 }
 
-function rangeBounds(range: TimeRange): Date[] {
+function rangeBounds(range: BucketRange): Date[] {
   return [range.since, range.until, earliestBucket(range)];
-}
-
-/** No bucket that began at or before this time reaches into the range. */
-export function earliestBucket(range: TimeRange): Date {
-  return new Date(range.since.getTime() - LONGEST_BUCKET_MS);
 }
 
 function toHalf(row: HalfRow): Half {

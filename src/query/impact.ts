@@ -1,5 +1,6 @@
 import type { ClientBase } from 'pg';
 import { assembleGraph } from './assemble.ts';
+import { withBuckets } from './buckets.ts';
 import { type Closure, searchClosure } from './closure.ts';
 import { type Graph, type GraphNode, isFailedEdge } from './graph.ts';
 import { groupBy } from './group-by.ts';
@@ -32,9 +33,10 @@ export interface ImpactNode extends GraphNode {
 export async function queryImpact(
   client: ClientBase,
   target: Target,
-  range: TimeRange,
+  asked: TimeRange,
   depth: number,
 ): Promise<Impact | null> {
+  const range = await withBuckets(client, asked);
   const store = new LinkStore(client, range);
   const seeds = await findSeeds(client, range, store, target);
   if (seeds.nodes.length === 0 && seeds.hostIds.length === 0) return null;

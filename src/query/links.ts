@@ -1,4 +1,5 @@
 import type { ClientBase } from 'pg';
+import type { BucketRange } from './buckets.ts';
 import type { Span } from './coverage.ts';
 import { groupBy } from './group-by.ts';
 import { type Half, loadAllHalves, loadHalves } from './halves.ts';
@@ -15,12 +16,12 @@ type Eras = readonly Era[];
 /** Loads edges as links between nodes, each edge once. */
 export class LinkStore {
   readonly #client: ClientBase;
-  readonly #range: TimeRange;
+  readonly #range: BucketRange;
   readonly #owners: OwnerBook;
   readonly #resolver: EndResolver;
   readonly #links = new Map<string, readonly Link[]>();
 
-  constructor(client: ClientBase, range: TimeRange) {
+  constructor(client: ClientBase, range: BucketRange) {
     this.#client = client;
     this.#range = range;
     this.#owners = new OwnerBook(client);

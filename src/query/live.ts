@@ -1,5 +1,6 @@
 import type { ClientBase } from 'pg';
 import { assembleGraph } from './assemble.ts';
+import { withBuckets } from './buckets.ts';
 import type { Graph, GraphEdge } from './graph.ts';
 import { isWithin, LinkStore } from './links.ts';
 import type { NodeRef } from './node-ref.ts';
@@ -77,7 +78,7 @@ async function loadLinks(
   client: ClientBase,
   range: { readonly since: Date; readonly until: Date },
 ): Promise<Link[]> {
-  const links = await new LinkStore(client, range).loadAll();
+  const links = await new LinkStore(client, await withBuckets(client, range)).loadAll();
   return links.filter((link) => isWithin(link, range));
 }
 

@@ -1,7 +1,7 @@
 import type { ClientBase } from 'pg';
 import { isWildcard } from './address.ts';
-import { earliestBucket } from './halves.ts';
-import type { NodeRef } from './node-ref.ts';
+import { type BucketRange, earliestSighting } from './buckets.ts';
+import { type NodeRef, scopeHost } from './node-ref.ts';
 import type { TimeRange } from './range.ts';
 
 export type Direction = 'dependents' | 'dependencies';
@@ -75,7 +75,7 @@ interface EndpointRow {
  */
 export async function candidateEdges(
   client: ClientBase,
-  range: TimeRange,
+  range: BucketRange,
   direction: Direction,
   nodes: readonly NodeRef[],
 ): Promise<string[]> {
@@ -102,8 +102,8 @@ export async function candidateEdges(
   const { rows } = await client.query<{ edge_id: string }>(
     direction === 'dependents' ? EDGES_TO : EDGES_FROM,
     direction === 'dependents'
-      ? [earliestBucket(range), ...processKeys, ...endpointKeys, ...addressKeys]
-      : [earliestBucket(range), ...processKeys, ...addressKeys],
+      ? [earliestSighting(range), ...processKeys, ...endpointKeys, ...addressKeys]
+      : [earliestSighting(range), ...processKeys, ...addressKeys],
   );
   return rows.map((row) => row.edge_id);
 }
@@ -130,8 +130,4 @@ async function loadEndpoints(
     return address === null || row.host_local === true ? [] : [{ address, port: row.port }];
   });
   return { routable, local: rows.map((row) => ({ hostId: row.host_id, port: row.port })) };
-}
-
-function scopeHost(scope: string): string {
-  return scope.split('/', 1)[0] ?? scope;
 }

@@ -68,3 +68,8 @@ export function addressRef(hostId: string | null, address: string, scope: string
   const id = `${hostId}:${UNATTRIBUTED_PROCESS_ID}@${address}${netns}`;
   return { kind: 'address', id, hostId, address, scope };
 }
+
+/** The host that an address of this scope is local to. */
+export function scopeHost(scope: string): string {
+  return scope.split('/', 1)[0] ?? scope;
+}

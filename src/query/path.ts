@@ -1,5 +1,6 @@
 import type { ClientBase } from 'pg';
 import { assembleGraph } from './assemble.ts';
+import { type BucketRange, withBuckets } from './buckets.ts';
 import { type Graph, isFailedEdge } from './graph.ts';
 import { groupBy } from './group-by.ts';
 import { LinkStore } from './links.ts';
@@ -56,8 +57,9 @@ export async function queryPath(
   client: ClientBase,
   from: Target,
   to: Target,
-  range: TimeRange,
+  asked: TimeRange,
 ): Promise<PathResult> {
+  const range = await withBuckets(client, asked);
   const store = new LinkStore(client, range);
   const start = await findSeeds(client, range, store, from);
   if (start.nodes.length + start.hostIds.length === 0) return { kind: 'absent', which: 'from' };
@@ -75,7 +77,7 @@ export async function queryPath(
  */
 async function search(
   client: ClientBase,
-  range: TimeRange,
+  range: BucketRange,
   store: LinkStore,
   start: Seeds,
   goal: Seeds,

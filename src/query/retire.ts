@@ -1,10 +1,10 @@
 import type { ClientBase } from 'pg';
 import { assembleGraph } from './assemble.ts';
+import { type BucketRange, earliestBucket, withBuckets } from './buckets.ts';
 import { searchClosure } from './closure.ts';
 import { type Span, unwatchedSpans } from './coverage.ts';
 import { type Graph, type GraphEdge, isFailedEdge } from './graph.ts';
 import { groupBy } from './group-by.ts';
-import { earliestBucket } from './halves.ts';
 import { isWithin, LinkStore } from './links.ts';
 import type { NodeRef } from './node-ref.ts';
 import type { Link } from './pairing.ts';
@@ -45,8 +45,9 @@ export interface RetirementEdge extends GraphEdge {
 export async function queryRetirement(
   client: ClientBase,
   target: Target,
-  range: TimeRange,
+  asked: TimeRange,
 ): Promise<Retirement | null> {
+  const range = await withBuckets(client, asked);
   const store = new LinkStore(client, range);
   const seeds = await findSeeds(client, range, store, target);
   if (seeds.nodes.length === 0 && seeds.hostIds.length === 0) return null;
@@ -81,7 +82,7 @@ interface Uses {
 /** Edges to TARGET, and those from nodes of it that have no listener. */
 async function findUses(
   client: ClientBase,
-  range: TimeRange,
+  range: BucketRange,
   store: LinkStore,
   seeds: Seeds,
 ): Promise<Uses> {
@@ -125,7 +126,7 @@ interface BusyRow {
 /** When each link was in use, by its key: as the active end saw it, else the passive one. */
 async function loadBusy(
   client: ClientBase,
-  range: TimeRange,
+  range: BucketRange,
   links: readonly Link[],
 ): Promise<Map<string, Busy[]>> {
   const edgeIds = [...new Set(links.map(edgeIdOf))];
@@ -183,10 +184,10 @@ function lastUseOf(used: readonly Link[], busy: readonly Busy[], range: TimeRang
 /** Looks through all history, which is only done for what was not used in the range. */
 async function lastUseBefore(
   client: ClientBase,
-  range: TimeRange,
+  range: BucketRange,
   seeds: Seeds,
 ): Promise<Date | null> {
-  const all = { since: new Date(0), until: range.until };
+  const all = await withBuckets(client, { since: new Date(0), until: range.until });
   const store = new LinkStore(client, all);
   const { links } = await searchClosure(client, all, store, 'dependents', seeds.nodes, {
     depth: 1,

@@ -1,6 +1,6 @@
 import type { ClientBase } from 'pg';
 import { isWildcard } from './address.ts';
-import { earliestBucket } from './halves.ts';
+import { type BucketRange, earliestSighting } from './buckets.ts';
 import type { LinkStore } from './links.ts';
 import { type AddressRef, attributedRef, type NodeRef } from './node-ref.ts';
 import type { Link } from './pairing.ts';
@@ -48,7 +48,7 @@ interface ListenerRow {
 /** Finds the nodes of a TARGET; none when it is unknown in the range. */
 export async function findSeeds(
   client: ClientBase,
-  range: TimeRange,
+  range: BucketRange,
   store: LinkStore,
   target: Target,
 ): Promise<Seeds> {
@@ -68,7 +68,7 @@ export async function findSeeds(
 
 async function findEndpoint(
   client: ClientBase,
-  range: TimeRange,
+  range: BucketRange,
   store: LinkStore,
   target: { readonly address: string | null; readonly port: number | null },
 ): Promise<Seeds> {
@@ -76,7 +76,7 @@ async function findEndpoint(
   const edges = await client.query<{ edge_id: string }>(EDGES_AT_ENDPOINT, [
     address,
     port,
-    earliestBucket(range),
+    earliestSighting(range),
   ]);
   const listeners = await client.query<ListenerRow>(LISTENERS_AT_ENDPOINT, [
     address,
@@ -132,14 +132,14 @@ function ownedAddress(
 
 async function findHosts(
   client: ClientBase,
-  range: TimeRange,
+  range: BucketRange,
   store: LinkStore,
   name: string,
 ): Promise<Seeds> {
   const hosts = await client.query<{ host_id: string }>(HOSTS_BY_NAME, [name]);
   const hostIds = hosts.rows.map((row) => row.host_id);
   if (hostIds.length === 0) return { ...NO_SEEDS, hostIds };
-  const earliest = earliestBucket(range);
+  const earliest = earliestSighting(range);
   const addresses = await client.query<{ address: string }>(ROUTABLE_ADDRESSES_OF_HOSTS, [
     hostIds,
     range.until,

@@ -1,7 +1,8 @@
 import type { ClientBase } from 'pg';
+import { type BucketRange, earliestBucket } from './buckets.ts';
 import type { Span } from './coverage.ts';
 import { groupBy } from './group-by.ts';
-import { earliestBucket, type Half } from './halves.ts';
+import type { Half } from './halves.ts';
 import type { TimeRange } from './range.ts';
 
 /**
@@ -58,7 +59,7 @@ export interface Slice {
 /** The slices of the given edges, in order of time. */
 export async function loadSlices(
   client: ClientBase,
-  range: TimeRange,
+  range: BucketRange,
   edgeIds: readonly string[],
 ): Promise<Map<string, Slice[]>> {
   if (edgeIds.length === 0) return new Map();
