@@ -45,6 +45,7 @@ export class Ledger {
   #droppedBuckets = 0;
   #coarsenedBuckets = 0;
   #rejectedFlows = 0;
+  #overflowed = 0n;
 
   constructor(parts: LedgerParts) {
     this.#parts = parts;
@@ -76,6 +77,7 @@ export class Ledger {
   take(nowMs: number): FlushBatch {
     if (this.#taken !== null) this.settle(this.#taken.batch, 'maybe-written');
     const { host, epoch, table, inventory, coverage } = this.#parts;
+    this.#noteOverflow();
     const flows = table.takeChanged();
     const records = inventory.take(nowMs);
     const intervals = coverage.takeChanged();
@@ -118,6 +120,14 @@ export class Ledger {
         this.#parts.inventory.forgetWritten();
         break;
     }
+  }
+
+  /** What found the table full is lost as well. */
+  #noteOverflow(): void {
+    const { table, coverage } = this.#parts;
+    const more = table.overflowed - this.#overflowed;
+    this.#overflowed = table.overflowed;
+    if (more > 0n) coverage.lose(more);
   }
 
   /** What was refused is lost; what it referred to is handed over again when it is met anew. */

@@ -8,7 +8,7 @@ import { runningPostmaster } from '../../src/cmdb/embedded/postmaster-pid.ts';
 import type { EmbeddedServer } from '../../src/cmdb/embedded/server.ts';
 import { Actor } from '../support/actor.ts';
 import { Cleanup } from '../support/cleanup.ts';
-import { edgesTo, type GraphJson, Ttracerd, ttctlJson } from '../support/commands.ts';
+import { edgesTo, type GraphJson, Ttracerd, ttctlJson, ttracerd } from '../support/commands.ts';
 import { Namespace } from '../support/namespace.ts';
 import { startTestEmbedded, temporaryDirectory, urlOf } from '../support/postgres.ts';
 import { childrenOf, eventually } from '../support/processes.ts';
@@ -87,7 +87,24 @@ class Load {
   }
 }
 
-describe(`PostgreSQL killed under load, away for ${DOWN_S} s`, { skip: SKIP_UNLESS_ROOT }, () => {
+/** How the agent is restarted while the CMDB is away. */
+const RESTARTS = [
+  { name: 'stopped and started in a pause', pin: false, signal: 'SIGTERM' },
+  { name: 'pinned, stopped and started under load', pin: true, signal: 'SIGTERM' },
+  { name: 'pinned, killed and started under load', pin: true, signal: 'SIGKILL' },
+] as const;
+
+for (const { name, pin, signal } of RESTARTS) {
+  describe(
+    `PostgreSQL killed under load, away for ${DOWN_S} s, the agent ${name}`,
+    {
+      skip: SKIP_UNLESS_ROOT,
+    },
+    () => outage(pin, signal),
+  );
+}
+
+function outage(pin: boolean, signal: 'SIGTERM' | 'SIGKILL'): void {
   const cleanup = new Cleanup();
   let serverDir: string;
   let dataDir: string;
@@ -103,12 +120,15 @@ describe(`PostgreSQL killed under load, away for ${DOWN_S} s`, { skip: SKIP_UNLE
   };
   const startAgent = () => {
     const argv = [...reach, '--data-dir', dataDir, '--netns', 'own', '--flush-interval', '1s'];
-    agent = cleanup.keep(new Ttracerd(argv, { wrapper: namespace.wrapper }), (it) => it.kill());
+    // Not `ip netns exec`, which hides bpffs.
+    const wrapper = ['nsenter', `--net=/run/netns/${namespace.name}`];
+    agent = cleanup.keep(new Ttracerd(argv, { wrapper, pin }), (it) => it.kill());
   };
 
   before(async () => {
     serverDir = cleanup.keep(await temporaryDirectory(), (it) => rm(it, { recursive: true }));
     dataDir = cleanup.keep(await temporaryDirectory(), (it) => rm(it, { recursive: true }));
+    if (pin) cleanup.keep(dataDir, (it) => ttracerd(['--uninstall', '--data-dir', it]));
     namespace = cleanup.keep(await Namespace.create(), (it) => it.delete());
     await startServer();
     reach = ['--cmdb', urlOf(server.config)];
@@ -137,14 +157,15 @@ describe(`PostgreSQL killed under load, away for ${DOWN_S} s`, { skip: SKIP_UNLE
     await sleep((DOWN_S * 1_000) / 3);
     const first = agent;
     assert.equal(countOf(first, 'the CMDB is away: tracing goes on'), 1);
-    await load.pause();
-    const { code, ms } = await first.stop();
-    assert.equal(code, 0);
+    if (!pin) await load.pause();
+    const { code, ms } = await first.stop(signal);
+    assert.equal(code, signal === 'SIGTERM' ? 0 : null);
     assert.ok(ms < 5_000, `${ms} ms`);
+    if (pin) await sleep(1_000); // nobody asks for what is counted
     startAgent();
     await agent.logged('attached');
     await agent.logged('the CMDB is away: tracing goes on');
-    load.resume();
+    if (!pin) load.resume();
     await sleep(Math.max(0, DOWN_S * 1_000 - (performance.now() - killedMs)));
     await startServer();
     await agent.logged('the CMDB is back', 60_000);
@@ -193,7 +214,7 @@ describe(`PostgreSQL killed under load, away for ${DOWN_S} s`, { skip: SKIP_UNLE
     for (const victim of [pid, ...childrenOf(pid)]) process.kill(victim, 'SIGKILL');
     await server.stop(); // or it would be started again
   }
-});
+}
 
 function countOf(agent: Ttracerd, msg: string): number {
   return agent.log.filter((line) => line.msg === msg).length;

@@ -3,13 +3,15 @@ import assert from 'node:assert/strict';
 import { readdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
+import { embeddedLayout } from '../../src/cmdb/embedded/layout.ts';
+import { runningPostmaster } from '../../src/cmdb/embedded/postmaster-pid.ts';
 import type { EmbeddedServer } from '../../src/cmdb/embedded/server.ts';
 import { withActors } from '../support/actor.ts';
 import { Cleanup } from '../support/cleanup.ts';
 import { edgesTo, type GraphJson, Ttracerd, ttctl, ttctlJson } from '../support/commands.ts';
 import { freePort } from '../support/nginx.ts';
 import { startTestEmbedded, temporaryDirectory, urlOf } from '../support/postgres.ts';
-import { eventually } from '../support/processes.ts';
+import { childrenOf, eventually } from '../support/processes.ts';
 import { SKIP_UNLESS_ROOT } from '../support/run.ts';
 
 /** Makes `count` short connections to a port of its own; gives the port. */
@@ -137,5 +139,45 @@ describe('a CMDB that is away', { skip: SKIP_UNLESS_ROOT }, () => {
     await agent.ready();
     await expectCounts(counts);
     assert.equal((await agent.stop()).code, 0);
+  });
+});
+
+describe('an embedded CMDB that is killed', { skip: SKIP_UNLESS_ROOT }, () => {
+  const cleanup = new Cleanup();
+  after(() => cleanup.run());
+
+  it('is started again by its agent, and nothing is missing', async () => {
+    const dataDir = cleanup.keep(await temporaryDirectory(), (it) => rm(it, { recursive: true }));
+    const argv = ['--data-dir', dataDir, '--flush-interval', '500ms'];
+    const agent = cleanup.keep(new Ttracerd(argv), (it) => it.stop());
+    await agent.ready();
+    const { cluster } = embeddedLayout(dataDir, process.geteuid?.() === 0);
+    for (let round = 1; round <= 3; round++) {
+      const pid = runningPostmaster(cluster);
+      assert.ok(pid);
+      const before = await makeConnections(25);
+      for (const victim of [pid, ...childrenOf(pid)]) process.kill(victim, 'SIGKILL');
+      const after = await makeConnections(15);
+      await agent.logged('the embedded CMDB is back', 20_000, round);
+      await eventually(
+        async () => {
+          const { code, stdout } = await ttctl([
+            'flows',
+            '--data-dir',
+            dataDir,
+            '--format',
+            'json',
+          ]);
+          if (code !== 0) return false;
+          const graph = JSON.parse(stdout) as GraphJson;
+          const counted = [before, after].map((port) =>
+            edgesTo(graph, port).map(({ connections }) => connections),
+          );
+          assert.ok(counted.every((each) => each.every((count) => count <= 25)));
+          return JSON.stringify(counted) === '[[25],[15]]';
+        },
+        { timeoutMs: 30_000, what: `25 and 15 connections in round ${round}` },
+      );
+    }
   });
 });

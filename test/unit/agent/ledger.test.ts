@@ -13,9 +13,9 @@ import { counts, losses, named } from './fakes.ts';
 const BUCKET_MS = 60_000;
 const START_MS = 1_772_366_400_000;
 
-function world(maxWaitingBuckets = 1_000) {
+function world(maxWaitingBuckets = 1_000, maxFlows = 1_000) {
   const { host } = sampleBatch();
-  const table = new FlowTable({ hostId: host.hostId, bucketMs: BUCKET_MS });
+  const table = new FlowTable({ hostId: host.hostId, bucketMs: BUCKET_MS, maxFlows });
   table.setHomeNetns(1);
   const coverage = new CoverageTracker();
   coverage.begin({ mode: 'stream', attach: 'tracepoint', note: '' }, START_MS);
@@ -291,6 +291,15 @@ describe('the ledger', () => {
     all.ledger.settle(all.ledger.take(START_MS), 'unavailable');
     assert.equal(all.ledger.take(START_MS).flows.length, 3);
     assert.equal(all.ledger.droppedBuckets, 0);
+  });
+
+  it('dates what found the table full', () => {
+    const all = world(1_000, 2);
+    for (const process of [1, 2, 3, 4]) open(all, process, 100, START_MS, 1);
+    all.coverage.extend(START_MS + 5, losses());
+    assert.equal(all.ledger.take(START_MS).coverage[0]?.lost, 2n);
+    all.coverage.extend(START_MS + 9, losses());
+    assert.equal(all.ledger.take(START_MS).coverage[0]?.lost, 2n); // once
   });
 
   it('drops a batch that was refused, and goes on', () => {
