@@ -14,7 +14,7 @@ import { type GuestRun, runGuest } from './qemu.ts';
 const GUESTS_AT_ONCE = 2;
 const DIRECTORY = join(REPOSITORY, 'build', 'kernels');
 
-type Expected = Readonly<Record<KernelName, Readonly<Record<Condition, readonly Rung[]>>>>;
+type Expected = Readonly<Record<KernelName, Readonly<Record<Condition | 'pins', readonly Rung[]>>>>;
 const expected = JSON.parse(
   readFileSync(join(REPOSITORY, 'test', 'kernels', 'expected.json'), 'utf8'),
 ) as Expected;
@@ -46,6 +46,9 @@ for (const name of KERNELS) {
         it(`${condition}: ${rung}`, () => checkRung(run.lines, name, condition, rung));
       }
     }
+    for (const rung of RUNGS.filter((each) => each !== 'poll')) {
+      it(`pins: ${rung}`, () => checkPins(run.lines, name, rung));
+    }
     const noAgent = existsSync(join(REPOSITORY, 'bin', 'ttracerd')) ? false : 'no bin/ttracerd yet';
     for (const rung of RUNGS) {
       it(`ttracerd traces connections: ${rung}`, { skip: noAgent }, () => {
@@ -75,6 +78,16 @@ function checkRung(
       ? `refused: ${answer.detail ?? answer.errno ?? ''}\n${line.stderr}`
       : `works, against expected.json: ${answer.detail ?? ''}`,
   );
+}
+
+/** Where links can't be pinned the helper must say so, and go on. */
+function checkPins(lines: readonly GuestLine[], name: KernelName, rung: Rung): void {
+  const line = lines.find((one) => one.kind === 'pins' && one.rung === rung);
+  assert.ok(line?.kind === 'pins', 'the guest did not get that far');
+  const isExpected = expected[name].pins.includes(rung);
+  assert.equal(line.pinned, isExpected, line.detail);
+  if (isExpected) assert.ok(line.passed, line.detail);
+  else assert.match(line.detail, /^not pinned: cannot pin: /);
 }
 
 /** Starts all guests, {@link GUESTS_AT_ONCE} at a time. A failed one gives its error as value. */

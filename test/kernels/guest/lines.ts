@@ -37,6 +37,17 @@ export interface EndToEndLine {
   readonly elapsedMs: number;
 }
 
+/** What became of counts when a helper was killed and another one started. */
+export interface PinsLine {
+  readonly kind: 'pins';
+  readonly rung: Rung;
+  readonly pinned: boolean;
+  /** All connections were told, each once. */
+  readonly passed: boolean;
+  /** What was wrong, or why nothing was pinned. */
+  readonly detail: string;
+}
+
 export interface ReleaseLine {
   readonly kind: 'release';
   readonly release: string;
@@ -50,4 +61,4 @@ export interface TruthLine {
   readonly elapsedMs: number;
 }
 
-export type GuestLine = ReleaseLine | ProbeLine | EndToEndLine | TruthLine;
+export type GuestLine = ReleaseLine | ProbeLine | PinsLine | EndToEndLine | TruthLine;

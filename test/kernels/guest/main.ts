@@ -6,12 +6,16 @@ import { existsSync } from 'node:fs';
 import { release } from 'node:os';
 import { endToEnd } from './end-to-end.ts';
 import { CONDITIONS, type GuestLine, RUNGS } from './lines.ts';
+import { pinning } from './pinning.ts';
 import { probe } from './probe.ts';
 
 async function main(): Promise<void> {
   print({ kind: 'release', release: release() });
   for (const condition of CONDITIONS) {
     print(await probe(condition));
+  }
+  for (const rung of RUNGS) {
+    if (rung !== 'poll') print(await pinning(rung));
   }
   if (existsSync('bin/ttracerd')) {
     for (const rung of RUNGS) {
