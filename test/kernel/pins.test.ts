@@ -1,6 +1,8 @@
 /** What a helper leaves in the kernel, and what the next one makes of it. */
 import assert from 'node:assert/strict';
+import { once } from 'node:events';
 import { unlinkSync } from 'node:fs';
+import { type AddressInfo, connect, createServer } from 'node:net';
 import { join } from 'node:path';
 import { after, afterEach, describe, it } from 'node:test';
 import { Actor } from '../support/actor.ts';
@@ -10,6 +12,7 @@ import { NATIVE_RUNGS, Tracer } from '../support/tracer.ts';
 
 const ARGS = NATIVE_RUNGS.tracepoint;
 const ALL = BEFORE + BETWEEN;
+const FLOWS = 4_000;
 
 describe('pins', { skip: SKIP_UNLESS_ROOT }, () => {
   const pins = new PinDirectory('kernel');
@@ -92,6 +95,31 @@ describe('pins', { skip: SKIP_UNLESS_ROOT }, () => {
     await client.do(`close ${connection}`);
     await second.report();
     assert.equal(second.end('active', port).closed, 1);
+    await second.stop();
+  });
+
+  it('name every process, also when the ring had no room to announce it', async () => {
+    const listener = createServer((socket) => socket.end()).listen(0, '0.0.0.0');
+    await once(listener, 'listening');
+    const { port } = listener.address() as AddressInfo;
+    const first = await start();
+    first.helper.kill(new Error('killed by the test'));
+    await first.helper.ended;
+    // Two flows each, of 392 bytes in the ring: three times what it holds.
+    for (let i = 0; i < FLOWS; i++) {
+      const socket = connect(port, `127.1.${i >> 8}.${i & 255}`).resume();
+      await once(socket, 'close');
+    }
+    listener.close();
+    const second = await start();
+    const named = second.firsts.filter(({ key }) => key.servicePort === port);
+    assert.equal(
+      new Set(named.map(({ key }) => `${key.direction} ${key.peer} ${key.local}`)).size,
+      2 * FLOWS,
+    );
+    assert.ok(named.every(({ identity }) => identity.exe === process.execPath));
+    assert.equal(second.end('active', port).connections, FLOWS);
+    assert.equal(second.stats?.ringLost, 0n);
     await second.stop();
   });
 

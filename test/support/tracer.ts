@@ -10,6 +10,7 @@ import {
   HelperProcess,
   type ListenerFrame,
   type ListenFrame,
+  type StatsFrame,
 } from '../../src/bpf-ts-loader/index.ts';
 import { eventually } from './processes.ts';
 import { REPOSITORY } from './run.ts';
@@ -49,6 +50,8 @@ export class Tracer {
   readonly listens: ListenFrame[] = [];
   /** Of the latest snapshot. */
   listeners: ListenerFrame[] = [];
+  /** Of the latest report. */
+  stats: StatsFrame | null = null;
   readonly #flows: FlowFrame[] = [];
   #listenersNow: ListenerFrame[] = [];
   #readUpTo = 0n;
@@ -132,6 +135,9 @@ export class Tracer {
         break;
       case 'flow':
         this.#flows.push(frame);
+        break;
+      case 'stats':
+        this.stats = frame;
         break;
       case 'done':
         if (frame.snapshot) {
