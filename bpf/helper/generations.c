@@ -57,12 +57,31 @@ static int make_map(uint32_t entries)
 			      sizeof(struct tt_flow_counts), entries, NULL);
 }
 
-static uint32_t capacity_of(int fd)
+/*
+ * An empty map in all as another one, its types included: Linux 6.1 takes a map without BTF for
+ * another kind of inner map than one with it (timer_off in bpf_map_meta_equal).
+ */
+static int make_map_like(int fd)
 {
+	LIBBPF_OPTS(bpf_map_create_opts, options);
 	struct bpf_map_info info = {};
 	uint32_t size = sizeof(info);
+	int btf = -1, map;
 
-	return bpf_obj_get_info_by_fd(fd, &info, &size) ? 0 : info.max_entries;
+	if (bpf_obj_get_info_by_fd(fd, &info, &size))
+		return -errno;
+	if (info.btf_id)
+		btf = bpf_btf_get_fd_by_id(info.btf_id);
+	if (btf >= 0) {
+		options.btf_fd = (uint32_t)btf;
+		options.btf_key_type_id = info.btf_key_type_id;
+		options.btf_value_type_id = info.btf_value_type_id;
+	}
+	map = bpf_map_create(BPF_MAP_TYPE_HASH, "tt_flows", info.key_size, info.value_size,
+			     info.max_entries, &options);
+	if (btf >= 0)
+		close(btf);
+	return map;
 }
 
 void generations_begin(struct generations *generations, int outer, int fd, uint64_t number)
@@ -187,7 +206,7 @@ bool generations_swap(struct generations *generations)
 	uint32_t zero = 0;
 	int error, fd;
 
-	fd = make_map(capacity_of(old->fd));
+	fd = make_map_like(old->fd);
 	if (fd < 0) {
 		warn("no room to drain the flow map: %s", strerror(-fd));
 		return false;
