@@ -218,14 +218,21 @@ static __always_inline void on_established(struct sock *sk, __u64 id, int oldsta
 	keep_socket(sk, &fresh);
 }
 
-/* close() or shutdown() by the owner: the last chance to learn who that is. */
-static __always_inline void on_local_close(struct sock *sk, __u64 id)
+/*
+ * close() or shutdown() by the owner: the last chance to learn who that is. False if the socket is not
+ * known: it is older than us, or the kernel skipped the programs that would have noted it.
+ */
+static __always_inline bool on_local_close(struct sock *sk, __u64 id, int oldstate)
 {
 	struct task_struct *task = (struct task_struct *)bpf_get_current_task();
 	struct tt_socket *socket = bpf_map_lookup_elem(&sockets, &id);
 
-	if (!socket || socket->phase != TT_PENDING)
-		return;
+	if (!socket)
+		return false;
+	if (oldstate != TCP_SYN_RECV)
+		count_answered(socket);
+	if (socket->phase != TT_PENDING)
+		return true;
 	if (is_user_process(task)) {
 		resolve_pending(sk, task, socket);
 	} else {
@@ -234,6 +241,7 @@ static __always_inline void on_local_close(struct sock *sk, __u64 id)
 		TT_BUMP(&socket->key, opened, 1);
 		TT_COUNT(pending_resolved, 1);
 	}
+	return true;
 }
 
 static __always_inline void on_listen(struct sock *sk, __u16 change)

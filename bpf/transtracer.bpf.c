@@ -80,13 +80,15 @@ int BPF_KRETPROBE(kretprobe_accept, struct sock *accepted)
 SEC("tp_btf/inet_sock_set_state")
 int BPF_PROG(on_state_by_owner, struct sock *sk, int oldstate, int newstate)
 {
+	struct task_struct *task;
 	__u64 id = (__u64)sk;
 
 	switch (newstate) {
 	case TCP_FIN_WAIT1:
 	case TCP_LAST_ACK:
-		if (is_traced(sk))
-			on_local_close(sk, id);
+		task = (struct task_struct *)bpf_get_current_task();
+		if (is_traced(sk) && !on_local_close(sk, id, oldstate))
+			adopt(sk, is_user_process(task) ? task : NULL, oldstate);
 		break;
 	case TCP_SYN_SENT:
 		if (connect_by_state && is_traced(sk))

@@ -48,6 +48,16 @@ int diag_open_notices(uint32_t queue_bytes)
 	return fd;
 }
 
+uint32_t diag_dropped_notices(int fd)
+{
+	uint32_t info[SK_MEMINFO_VARS] = {};
+	socklen_t size = sizeof(info);
+
+	/* A shorter answer leaves zeros. */
+	getsockopt(fd, SOL_SOCKET, SO_MEMINFO, info, &size);
+	return info[SK_MEMINFO_DROPS];
+}
+
 static ssize_t receive(int fd, void *buffer)
 {
 	ssize_t n;

@@ -41,6 +41,8 @@ typedef void diag_visit(const struct diag_socket *socket, void *arg);
 int diag_open(void);
 /* The same for destroy notices; nonblocking. -1 with errno where the kernel has none (before 4.2). */
 int diag_open_notices(uint32_t queue_bytes);
+/* Notices that found the queue full since it was opened; 0 before Linux 4.12. */
+uint32_t diag_dropped_notices(int fd);
 
 /*
  * Visits each TCP socket of both families in one of the states (a bit mask), IPv6 first; within a

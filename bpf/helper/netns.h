@@ -11,6 +11,7 @@ struct netns {
 	int diag_fd;
 	int notice_fd; /* -1: no destroy notices here */
 	uint32_t scan; /* last scan that found it in use */
+	uint32_t notices_dropped; /* so far */
 	bool dumped; /* a snapshot of it has been taken */
 	char path[64]; /* names it, as long as whoever was found in it lives */
 };

@@ -235,6 +235,15 @@ static void judge_notices(struct poll *poll)
 	poll->notices.count = 0;
 }
 
+/* error: what reading them came to. Old kernels tell that notices were lost, but not how many. */
+static void count_lost_notices(struct poll *poll, struct netns *netns, int error)
+{
+	uint32_t dropped = diag_dropped_notices(netns->notice_fd) - netns->notices_dropped;
+
+	netns->notices_dropped += dropped;
+	poll->notices_lost += dropped ?: (error != 0);
+}
+
 void poll_read_notices(struct poll *poll, int fd)
 {
 	struct netns *netns;
@@ -244,8 +253,7 @@ void poll_read_notices(struct poll *poll, int fd)
 		if (netns->notice_fd != fd)
 			continue;
 		poll->dumping = netns;
-		if (diag_read_notices(fd, visit_notice, poll))
-			poll->notices_lost++;
+		count_lost_notices(poll, netns, diag_read_notices(fd, visit_notice, poll));
 	}
 	if (poll->notices.count > MAX_UNJUDGED)
 		judge_notices(poll);

@@ -16,6 +16,7 @@ import { report } from '../truth/report.ts';
 import { RUNGS, type Rung } from '../truth/watch.ts';
 
 const DIRECTORY = join(REPOSITORY, 'build', 'truth-kernels');
+/** Minutes of one guest; what hangs is not waited for. */
 const TASK = { program: 'dist/test/truth/guest.js', timeoutS: 900 };
 const chosen = process.env['TRUTH_KERNELS']?.split(',') ?? KERNELS;
 const atOnce = Number(process.env['TRUTH_GUESTS'] ?? 2);

@@ -19,6 +19,8 @@ const STORE = { kind: 'jsonl' } as const;
 
 async function main(): Promise<void> {
   print({ kind: 'release', release: release() });
+  // A case that failed half-way has ended the actor that it was going to wait for; the case tells.
+  process.on('unhandledRejection', () => undefined);
   for (const rung of RUNGS) {
     await told(rung, 'truth', async () =>
       play({ rung, store: STORE, directory: await mkdtemp(besideBuild()), atOnce: AT_ONCE }),
