@@ -26,7 +26,7 @@ CHECK_NODE = const [major, minor] = process.versions.node.split(".").map(Number)
 # The parts run in order; each knows best how to use both cores.
 .NOTPARALLEL:
 .PHONY: run test build check fmt test-unit test-db test-kernel test-e2e test-truth \
-	test-truth-kernels test-fleet test-kernels bench bench-report fuzz soak clean install \
+	test-truth-kernels test-fleet test-kernels bench bench-cmdb bench-report fuzz soak clean install \
 	setup-build \
 	setup-check setup-test setup-postgres setup-fuzz setup-bench setup-kernels node-version typescript native \
 	test-support
@@ -90,6 +90,10 @@ fmt: setup-check node_modules/.package-lock.json
 bench: setup-test setup-bench build test-support
 	$(MAKE) -C bench/load
 	taskset -c 1 $(NODE) dist/bench/overhead/main.js
+
+# Loads a synthetic fleet (QUICK=1: a tenth of it) and asks it.
+bench-cmdb: setup-test typescript
+	$(NODE) dist/bench/cmdb/main.js
 
 # The results that there are, into docs/benchmarks.md.
 bench-report: typescript

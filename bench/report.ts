@@ -6,6 +6,7 @@ import { existsSync } from 'node:fs';
 import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { REPOSITORY } from '../test/support/run.ts';
+import { type CmdbResults, cmdbSection } from './cmdb/report.ts';
 import { type OverheadResults, overheadSection, type Section } from './overhead/report.ts';
 
 const DOCUMENT = join(REPOSITORY, 'docs', 'benchmarks.md');
@@ -14,6 +15,7 @@ const CHARTS = join(REPOSITORY, 'docs', 'benchmarks');
 /** Kinds of benchmarks by the name of their results file, in the order of the document. */
 const SECTIONS: Readonly<Record<string, (results: never) => Section>> = {
   overhead: (results: OverheadResults) => overheadSection(results),
+  cmdb: (results: CmdbResults) => cmdbSection(results),
 };
 
 const PREFACE = `# Benchmarks
