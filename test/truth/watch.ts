@@ -43,7 +43,8 @@ export class Watch {
     const where =
       database === null ? ['--cmdb', 'none', '--output', 'jsonl'] : ['--cmdb', urlOf(database)];
     const data = ['--data-dir', join(directory, `agent-${rung}`)];
-    const flush = ['--flush-interval', `${FLUSH_MS}ms`];
+    // Totals of an idle flow that is printed begin anew after its bucket.
+    const flush = ['--flush-interval', `${FLUSH_MS}ms`, '--bucket', '1d'];
     const agent = new Ttracerd([...how, ...where, ...data, ...flush, ...argv], { wrapper, env });
     return new Watch(agent, database);
   }
