@@ -43,6 +43,17 @@ static __always_inline bool sent_syn(struct sock *sk)
 	return acked != TCP_READ(sk, bytes_sent) - TCP_READ(sk, bytes_retrans);
 }
 
+/*
+ * Is the connection at its end? Its last event may then have come and taken its entry, though the
+ * kernel stores the state only after it told (inet_sk_state_store); what ends a connection, an error
+ * or the second of two shutdowns, is noted before.
+ */
+static __always_inline bool is_over(struct sock *sk)
+{
+	return BPF_CORE_READ(sk, __sk_common.skc_state) == TCP_CLOSE ||
+	       BPF_CORE_READ(sk, sk_shutdown) == SHUTDOWN_MASK || BPF_CORE_READ(sk, sk_err);
+}
+
 /* task is NULL for a socket that no process's files show: it is then found without an owner. */
 static __always_inline void adopt(struct sock *sk, struct task_struct *task, int state)
 {
@@ -52,6 +63,9 @@ static __always_inline void adopt(struct sock *sk, struct task_struct *task, int
 	bool passive = is_local_endpoint_listened(sk) ||
 		       ((state == TCP_ESTABLISHED || state == TCP_CLOSE_WAIT) && !sent_syn(sk));
 
+	/* After the look for its entry: one that has just ended was counted, and is not to be found anew. */
+	if (is_over(sk))
+		return;
 	if (state == TCP_SYN_SENT)
 		passive = false;
 	fresh.phase = state == TCP_SYN_SENT ? TT_CONNECTING : TT_COUNTED;
@@ -80,7 +94,7 @@ static __always_inline void adopt(struct sock *sk, struct task_struct *task, int
 		__sync_fetch_and_add(&counts->found, 1);
 	}
 	/* It may have closed before the entry was there, and will then not close again. */
-	if (BPF_CORE_READ(sk, __sk_common.skc_state) == TCP_CLOSE)
+	if (is_over(sk))
 		drop_stale(id);
 }
 
