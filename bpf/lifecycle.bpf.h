@@ -64,22 +64,28 @@ static __always_inline void begin_active(struct sock *sk, struct task_struct *ta
 static __always_inline void resolve_pending(struct sock *sk, struct task_struct *task,
 					    struct tt_socket *socket)
 {
+	/* First of all: accept and reconcile may be at it at the same time. */
+	socket->phase = TT_COUNTED;
 	read_owner(task, &socket->key);
 	announce(sk, task, &socket->key);
-	if (!count_opened(&socket->key))
-		return;
-	socket->phase = TT_COUNTED;
-	TT_COUNT(pending_resolved, 1);
+	if (count_opened(&socket->key))
+		TT_COUNT(pending_resolved, 1);
+	else
+		socket->phase = TT_PENDING;
 }
 
 static __always_inline void count_answered(struct tt_socket *socket)
 {
+	__u32 phase;
+
 	if (socket->phase != TT_CONNECTING && socket->phase != TT_UNANSWERED)
 		return;
-	if (!count_opened(&socket->key))
-		return; /* the reconcile of the next report tries again */
+	phase = socket->phase;
 	socket->phase = TT_COUNTED;
-	TT_COUNT(pending_resolved, 1);
+	if (count_opened(&socket->key))
+		TT_COUNT(pending_resolved, 1);
+	else
+		socket->phase = phase; /* the reconcile of the next report tries again */
 }
 
 static __always_inline void count_accepted_dead(struct sock *sk, struct task_struct *task)
