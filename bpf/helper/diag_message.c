@@ -32,6 +32,7 @@ static void read_info(struct diag_socket *out, const void *data, size_t size)
 	struct tcp_info info = {};
 
 	memcpy(&info, data, size < sizeof(info) ? size : sizeof(info));
+	out->is_detailed = true;
 	out->retransmits = info.tcpi_total_retrans;
 	out->unacked = info.tcpi_unacked;
 	out->bytes_acked = info.tcpi_bytes_acked;
@@ -56,6 +57,8 @@ static int read_socket(const struct nlmsghdr *header, diag_visit *visit, void *a
 		.peer_port = ntohs(message->id.idiag_dport),
 		.state = message->idiag_state,
 		.inode = message->idiag_inode,
+		.interface = message->id.idiag_if,
+		.retransmits = message->idiag_state == STATE_SYN_SENT ? message->idiag_retrans : 0,
 	};
 	left = (int)(header->nlmsg_len - NLMSG_LENGTH(sizeof(*message)));
 	read_address(out.local, message->idiag_family, message->id.idiag_src);

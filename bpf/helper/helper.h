@@ -33,6 +33,7 @@ struct options {
 	uint32_t max_flows;
 	uint32_t max_sockets;
 	uint32_t ring_bytes;
+	uint32_t few_sockets; /* a poll asks for the details of up to this many each time */
 	uint32_t notice_bytes; /* queue of destroy notices, for each namespace */
 };
 

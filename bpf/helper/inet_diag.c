@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: MIT
 #include "inet_diag.h"
 
+#include <arpa/inet.h>
 #include <errno.h>
 #include <linux/inet_diag.h>
 #include <linux/netlink.h>
 #include <linux/sock_diag.h>
 #include <netinet/in.h>
+#include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -68,32 +70,33 @@ static ssize_t receive(int fd, void *buffer)
 	return n;
 }
 
-static int request_dump(int fd, uint8_t family, uint32_t states)
+struct dump_request {
+	struct nlmsghdr header;
+	struct inet_diag_req_v2 request;
+};
+
+static struct dump_request request_of(uint8_t family, uint16_t flags, enum diag_detail detail)
 {
-	struct {
-		struct nlmsghdr header;
-		struct inet_diag_req_v2 request;
-	} message = {
-		.header = { .nlmsg_len = sizeof(message),
+	return (struct dump_request){
+		.header = { .nlmsg_len = sizeof(struct dump_request),
 			    .nlmsg_type = SOCK_DIAG_BY_FAMILY,
-			    .nlmsg_flags = NLM_F_REQUEST | NLM_F_DUMP },
+			    .nlmsg_flags = NLM_F_REQUEST | flags },
 		.request = { .sdiag_family = family,
 			     .sdiag_protocol = IPPROTO_TCP,
-			     .idiag_ext = 1 << (INET_DIAG_INFO - 1),
-			     .idiag_states = states },
+			     .idiag_ext = detail == DIAG_DETAILED ? 1 << (INET_DIAG_INFO - 1) : 0 },
 	};
-
-	return send(fd, &message, sizeof(message), 0) < 0 ? errno : 0;
 }
 
-static int dump_family(int fd, uint8_t family, uint32_t states, diag_visit *visit, void *arg)
+static int dump_family(int fd, const struct dump_request *request, diag_visit *visit, void *arg)
 {
 	static union {
 		struct nlmsghdr header;
 		char bytes[RECEIVE_BUFFER];
 	} buffer;
-	struct diag_answer answer = { .error = request_dump(fd, family, states) };
+	struct diag_answer answer = {};
 
+	if (send(fd, request, sizeof(*request), 0) < 0)
+		return errno;
 	while (!answer.done && !answer.error) {
 		ssize_t n = receive(fd, &buffer);
 
@@ -104,13 +107,58 @@ static int dump_family(int fd, uint8_t family, uint32_t states, diag_visit *visi
 	return answer.error ? answer.error : answer.disturbed ? EINTR : 0;
 }
 
-int diag_dump(int fd, uint32_t states, diag_visit *visit, void *arg)
+int diag_dump(int fd, uint32_t states, enum diag_detail detail, diag_visit *visit, void *arg)
 {
-	int ipv6 = dump_family(fd, AF_INET6, states, visit, arg);
-	int ipv4 = dump_family(fd, AF_INET, states, visit, arg);
+	struct dump_request ipv6 = request_of(AF_INET6, NLM_F_DUMP, detail);
+	struct dump_request ipv4 = request_of(AF_INET, NLM_F_DUMP, detail);
+	int ipv6_error, ipv4_error;
 
+	ipv6.request.idiag_states = ipv4.request.idiag_states = states;
+	ipv6_error = dump_family(fd, &ipv6, visit, arg);
+	ipv4_error = dump_family(fd, &ipv4, visit, arg);
 	/* A kernel without IPv6 answers ENOENT or EINVAL for it, which loses nothing. */
-	return ipv4 ? ipv4 : ipv6 == EINTR ? EINTR : 0;
+	return ipv4_error ? ipv4_error : ipv6_error == EINTR ? EINTR : 0;
+}
+
+static void write_address(__be32 *words, uint8_t family, const uint8_t *address)
+{
+	if (family == AF_INET)
+		memcpy(words, address + 12, 4);
+	else
+		memcpy(words, address, 16);
+}
+
+int diag_look_again(int fd, const struct diag_socket *socket, diag_visit *visit, void *arg)
+{
+	static const uint8_t mapped[12] = { [10] = 0xff, [11] = 0xff };
+	/* An IPv4 connection of an IPv6 socket is found by its IPv4 addresses, too. */
+	bool ipv4 = !memcmp(socket->local, mapped, sizeof(mapped));
+	struct dump_request request = request_of(ipv4 ? AF_INET : AF_INET6, 0, DIAG_DETAILED);
+	struct inet_diag_sockid *id = &request.request.id;
+	struct diag_answer answer = {};
+	union {
+		struct nlmsghdr header;
+		char bytes[2048];
+	} buffer;
+	ssize_t n;
+
+	request.request.idiag_states = ~0u;
+	write_address(id->idiag_src, request.request.sdiag_family, socket->local);
+	write_address(id->idiag_dst, request.request.sdiag_family, socket->peer);
+	id->idiag_sport = htons(socket->local_port);
+	id->idiag_dport = htons(socket->peer_port);
+	id->idiag_if = socket->interface;
+	id->idiag_cookie[0] = (uint32_t)socket->cookie;
+	id->idiag_cookie[1] = (uint32_t)(socket->cookie >> 32);
+	if (send(fd, &request, sizeof(request), 0) < 0)
+		return errno;
+	do {
+		n = recv(fd, &buffer, sizeof(buffer), 0);
+	} while (n < 0 && errno == EINTR);
+	if (n <= 0)
+		return n ? errno : ENODATA;
+	diag_read(&buffer, (size_t)n, &answer, visit, arg);
+	return answer.error;
 }
 
 int diag_read_notices(int fd, diag_visit *visit, void *arg)

@@ -16,7 +16,16 @@ enum tcp_state {
 	STATE_LISTEN = 10,
 };
 
-/* One socket as netlink tells it. Byte counts are 0 where the kernel's tcp_info is too short. */
+/* How much to ask of each socket: details are most of what a dump costs. */
+enum diag_detail {
+	DIAG_PLAIN, /* who, where and in which state; retransmissions while connecting */
+	DIAG_DETAILED, /* all of struct diag_socket */
+};
+
+/*
+ * One socket as netlink tells it. Byte counts are 0 where the kernel's tcp_info is too short, or was
+ * not asked for.
+ */
 struct diag_socket {
 	uint64_t cookie;
 	uint8_t local[16]; /* IPv4 mapped, as everywhere */
@@ -25,6 +34,7 @@ struct diag_socket {
 	uint16_t peer_port;
 	uint8_t state;
 	uint32_t inode; /* 0: no file (TIME_WAIT, destroyed) */
+	uint32_t interface; /* it is bound to; 0: to none */
 	uint64_t bytes_sent; /* payload, without retransmissions */
 	uint64_t
 		bytes_received; /* counts the peer's FIN too: netlink does not tell whether one came */
@@ -33,6 +43,7 @@ struct diag_socket {
 	uint32_t unacked; /* segments in flight */
 	uint32_t segments_in;
 	bool has_bytes_sent; /* since Linux 4.19 */
+	bool is_detailed;
 };
 
 typedef void diag_visit(const struct diag_socket *socket, void *arg);
@@ -49,7 +60,10 @@ uint32_t diag_dropped_notices(int fd);
  * family listening sockets come first. Returns 0, or an errno; EINTR: the dump was disturbed and
  * may have missed some.
  */
-int diag_dump(int fd, uint32_t states, diag_visit *visit, void *arg);
+int diag_dump(int fd, uint32_t states, enum diag_detail detail, diag_visit *visit, void *arg);
+
+/* Visits a socket that a dump showed, in all detail. 0, or an errno: ENOENT, ESTALE if it is gone. */
+int diag_look_again(int fd, const struct diag_socket *socket, diag_visit *visit, void *arg);
 
 /*
  * Visits each destroyed socket whose notice has arrived. Returns 0, ENOBUFS when the kernel had to

@@ -31,6 +31,7 @@ void live_init(struct live *live, struct accumulator *counted)
 void live_begin_snapshot(struct live *live)
 {
 	live->snapshot++;
+	live->now_ns = boot_ns();
 }
 
 struct live_socket *live_find(const struct live *live, uint32_t netns, uint64_t cookie)
@@ -58,7 +59,7 @@ static void add_moved(struct tt_flow_counts *counts, struct live_socket *known,
 static void see_unanswered(struct live *live, struct live_socket *known,
 			   const struct diag_socket *socket)
 {
-	struct tt_flow_counts counts = counts_at(boot_ns());
+	struct tt_flow_counts counts = counts_at(live->now_ns);
 
 	if (known->unanswered || socket->retransmits < TT_UNANSWERED_RETRANSMITS)
 		return;
@@ -69,7 +70,7 @@ static void see_unanswered(struct live *live, struct live_socket *known,
 
 void live_see_again(struct live *live, struct live_socket *known, const struct diag_socket *socket)
 {
-	struct tt_flow_counts counts = counts_at(boot_ns());
+	struct tt_flow_counts counts = counts_at(live->now_ns);
 
 	if (known->gone_ns)
 		return;

@@ -12,6 +12,7 @@ struct live_socket;
 struct live {
 	struct table sockets; /* of struct live_socket */
 	uint32_t snapshot; /* number of the current one */
+	uint64_t now_ns; /* when it began */
 	struct accumulator *counted;
 };
 

@@ -5,6 +5,7 @@
  * ends. See options.c for its arguments; they are for the agent and for doctor, not for people.
  */
 #include <errno.h>
+#include <malloc.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -287,6 +288,8 @@ int main(int argc, char **argv)
 
 	if (!options_parse(argc, argv, &options))
 		return EXIT_USAGE;
+	/* Large tables are given back when they are replaced, whatever was freed before. */
+	mallopt(M_MMAP_THRESHOLD, 128 * 1024);
 	libbpf_log_install(options.verbose);
 	if (options.probe)
 		return probe(&options);
@@ -302,6 +305,7 @@ int main(int argc, char **argv)
 		frames_flush();
 		return EXIT_UNSUPPORTED;
 	}
+	malloc_trim(0); /* the kernel's types, read to load the programs, took megabytes */
 	write_rungs(&helper);
 	write_hello(&helper, &options);
 	frames_flush();

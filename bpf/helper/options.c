@@ -13,6 +13,7 @@ enum {
 	OPT_MAX_SOCKETS,
 	OPT_RING_BYTES,
 	OPT_NOTICE_BYTES,
+	OPT_FEW_SOCKETS,
 	OPT_TIME_WAIT,
 	OPT_PIN,
 	OPT_PROBE,
@@ -27,6 +28,7 @@ static const struct option long_options[] = {
 	{ "max-sockets", required_argument, NULL, OPT_MAX_SOCKETS },
 	{ "ring-bytes", required_argument, NULL, OPT_RING_BYTES }, /* a power of two */
 	{ "notice-bytes", required_argument, NULL, OPT_NOTICE_BYTES },
+	{ "few-sockets", required_argument, NULL, OPT_FEW_SOCKETS },
 	{ "time-wait", no_argument, NULL, OPT_TIME_WAIT },
 	{ "pin", required_argument, NULL, OPT_PIN }, /* directory below /sys/fs/bpf */
 	{ "probe", no_argument, NULL, OPT_PROBE },
@@ -85,6 +87,8 @@ static bool parse_one(int option, struct options *options)
 		return parse_size("ring-bytes", optarg, &options->ring_bytes);
 	case OPT_NOTICE_BYTES:
 		return parse_size("notice-bytes", optarg, &options->notice_bytes);
+	case OPT_FEW_SOCKETS:
+		return parse_size("few-sockets", optarg, &options->few_sockets);
 	case OPT_TIME_WAIT:
 		options->time_wait = true;
 		return true;
@@ -109,6 +113,7 @@ bool options_parse(int argc, char **argv, struct options *options)
 				     .max_flows = 16384,
 				     .max_sockets = 65536,
 				     .ring_bytes = 1 << 20,
+				     .few_sockets = 256,
 				     .notice_bytes = 8 << 20 };
 	while ((option = getopt_long(argc, argv, "", long_options, NULL)) != -1)
 		if (!parse_one(option, options))

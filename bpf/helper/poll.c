@@ -16,6 +16,8 @@
 
 /* Notices judged at the latest when this many have gathered. */
 #define MAX_UNJUDGED 65536
+/* Of more than a few sockets a snapshot asks for byte counts no more often than this. */
+#define DETAILS_EVERY_NS 10000000000ull
 
 struct sightings {
 	struct sighting *items;
@@ -33,6 +35,9 @@ struct poll {
 	struct netns *dumping;
 	void (*watch)(int fd, bool on);
 	bool count_time_wait;
+	uint32_t few_sockets;
+	uint64_t detailed_ns; /* when all details were asked for last */
+	enum diag_detail detail; /* of the current snapshot */
 	bool any_notices;
 	uint32_t sockets; /* looked at in the current snapshot */
 	uint64_t notices_lost;
@@ -52,6 +57,15 @@ static void remember(struct sightings *sightings, const struct netns *netns,
 								  .seen_ns = boot_ns(),
 								  .older = !netns->dumped,
 								  .socket = *socket };
+}
+
+static void forget(struct sightings *sightings)
+{
+	if (sightings->capacity > 4096) {
+		free(sightings->items);
+		*sightings = (struct sightings){};
+	}
+	sightings->count = 0;
 }
 
 /* ---- snapshots ---- */
@@ -100,7 +114,9 @@ static bool dump_all(struct poll *poll)
 			continue;
 		}
 		poll->dumping = netns;
-		error = diag_dump(netns->diag_fd, wanted_states(poll, netns), visit_dumped, poll);
+		/* What a socket moved before the first snapshot is not of our time: that must be known. */
+		error = diag_dump(netns->diag_fd, wanted_states(poll, netns),
+				  netns->dumped ? poll->detail : DIAG_DETAILED, visit_dumped, poll);
 		if (error) {
 			warn("the dump of network namespace %u is not complete: %s", netns->inum,
 			     strerror(error));
@@ -143,15 +159,60 @@ static void count_fresh(struct poll *poll, const struct sighting *sighting)
 	}
 }
 
+static void note_details(const struct diag_socket *socket, void *arg)
+{
+	struct diag_socket *known = arg;
+	uint32_t inode = known->inode;
+
+	*known = *socket;
+	known->inode = inode;
+}
+
+/* Asks for what a plain dump left out where it decides the direction. False: the socket is gone. */
+static bool look_again(struct poll *poll, struct sighting *sighting)
+{
+	struct netns *netns = table_find(&poll->namespaces.table, &sighting->netns);
+	struct diag_socket *socket = &sighting->socket;
+	int error;
+
+	if (!netns || !sighting_wants_details(&poll->listeners, sighting))
+		return true;
+	error = diag_look_again(netns->diag_fd, socket, note_details, socket);
+	return !error && socket->state != STATE_TIME_WAIT && socket->state != STATE_CLOSE;
+}
+
+/* One that is gone again is counted by its notice. */
+static void forget_gone(struct poll *poll)
+{
+	struct sightings *fresh = &poll->fresh;
+	size_t kept = 0;
+
+	for (size_t i = 0; i < fresh->count; i++)
+		if (look_again(poll, &fresh->items[i]) || !poll->any_notices)
+			fresh->items[kept++] = fresh->items[i];
+	fresh->count = kept;
+}
+
 static void resolve_fresh(struct poll *poll)
 {
+	forget_gone(poll);
 	for (size_t i = 0; i < poll->fresh.count; i++)
 		owners_want(&poll->owners, poll->fresh.items[i].socket.inode);
 	owners_resolve(&poll->owners);
 	for (size_t i = 0; i < poll->fresh.count; i++)
 		count_fresh(poll, &poll->fresh.items[i]);
 	owners_forget(&poll->owners);
-	poll->fresh.count = 0;
+	forget(&poll->fresh);
+}
+
+static void choose_detail(struct poll *poll, bool in_full)
+{
+	bool due = poll->live.now_ns - poll->detailed_ns >= DETAILS_EVERY_NS;
+
+	poll->detail =
+		in_full || due || poll->sockets <= poll->few_sockets ? DIAG_DETAILED : DIAG_PLAIN;
+	if (poll->detail == DIAG_DETAILED)
+		poll->detailed_ns = poll->live.now_ns;
 }
 
 static void judge_notices(struct poll *poll);
@@ -161,6 +222,7 @@ void poll_snapshot(struct poll *poll, bool all_owners, struct poll_result *resul
 	bool complete;
 
 	live_begin_snapshot(&poll->live);
+	choose_detail(poll, all_owners);
 	poll->sockets = 0;
 	complete = namespaces_scan(&poll->namespaces);
 	listeners_begin(&poll->listeners);
@@ -232,7 +294,7 @@ static void judge_notices(struct poll *poll)
 {
 	for (size_t i = 0; i < poll->notices.count; i++)
 		judge_notice(poll, &poll->notices.items[i]);
-	poll->notices.count = 0;
+	forget(&poll->notices);
 }
 
 /* error: what reading them came to. Old kernels tell that notices were lost, but not how many. */
@@ -279,6 +341,7 @@ struct poll *poll_open(const struct options *options, void (*watch)(int fd, bool
 		die("out of memory");
 	poll->watch = watch;
 	poll->count_time_wait = options->time_wait;
+	poll->few_sockets = options->few_sockets;
 	listeners_init(&poll->listeners);
 	owners_init(&poll->owners);
 	accumulator_init(&poll->counted);

@@ -14,6 +14,19 @@ static int beyond_payload(const struct diag_socket *socket)
 	return (int)(socket->bytes_acked - socket->bytes_sent);
 }
 
+static bool is_open(const struct diag_socket *socket)
+{
+	return socket->state == STATE_ESTABLISHED || socket->state == STATE_CLOSE_WAIT;
+}
+
+bool sighting_wants_details(const struct listeners *listeners, const struct sighting *sighting)
+{
+	const struct diag_socket *socket = &sighting->socket;
+
+	return !socket->is_detailed && is_open(socket) &&
+	       !listeners_has(listeners, sighting->netns, socket->local, socket->local_port);
+}
+
 /*
  * The LISTEN set decides (paper, figure 4). Where nobody listens any more, an open socket that had
  * nothing but payload acknowledged never sent a SYN. A destroyed one proves nothing so: it may never
@@ -23,7 +36,7 @@ enum tt_direction sighting_direction(const struct listeners *listeners,
 				     const struct sighting *sighting)
 {
 	const struct diag_socket *socket = &sighting->socket;
-	bool open = socket->state == STATE_ESTABLISHED || socket->state == STATE_CLOSE_WAIT;
+	bool open = is_open(socket);
 
 	if (listeners_has(listeners, sighting->netns, socket->local, socket->local_port))
 		return TT_PASSIVE;

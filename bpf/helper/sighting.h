@@ -15,6 +15,8 @@ struct sighting {
 	struct diag_socket socket;
 };
 
+/* The LISTEN set does not tell who opened it; details may. */
+bool sighting_wants_details(const struct listeners *listeners, const struct sighting *sighting);
 /* Who opened the connection; unknown when neither LISTEN set nor sequence numbers tell. */
 enum tt_direction sighting_direction(const struct listeners *listeners,
 				     const struct sighting *sighting);

@@ -15,8 +15,9 @@ struct table {
 	size_t key_size; /* leading bytes of an entry; padding within must be zero */
 	size_t count;
 	size_t capacity; /* a power of two, or 0 */
+	uint64_t seed; /* of the hash: what peers choose must not make all keys collide */
 	unsigned char *entries;
-	bool *used;
+	unsigned char *slots; /* enum slot_state of each */
 };
 
 void table_init(struct table *table, size_t entry_size, size_t key_size);
@@ -25,7 +26,7 @@ void *table_find(const struct table *table, const void *key);
 /* The entry of key; a new one, zero but for the key, if there was none (*is_new tells). */
 void *table_insert(struct table *table, const void *key, bool *is_new);
 void table_delete(struct table *table, const void *key);
-/* Deletes every entry for which drop returns true. */
+/* Deletes every entry for which drop returns true; asks once for each. */
 void table_sweep(struct table *table, bool (*drop)(void *entry, void *arg), void *arg);
 void table_clear(struct table *table);
 void table_free(struct table *table);

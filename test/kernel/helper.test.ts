@@ -12,7 +12,13 @@ import { Cleanup } from '../support/cleanup.ts';
 import { temporaryDirectory } from '../support/postgres.ts';
 import { eventually, processStat } from '../support/processes.ts';
 import { run, runOk, SKIP_UNLESS_ROOT } from '../support/run.ts';
-import { HELPER_PROGRAM, NATIVE_RUNGS, type NativeRung, Tracer } from '../support/tracer.ts';
+import {
+  HELPER_PROGRAM,
+  NATIVE_RUNGS,
+  type NativeRung,
+  rungName,
+  Tracer,
+} from '../support/tracer.ts';
 
 function isAlive(pid: number): boolean {
   try {
@@ -28,16 +34,16 @@ for (const rung of Object.keys(NATIVE_RUNGS) as NativeRung[]) {
       const tracer = await Tracer.start(NATIVE_RUNGS[rung]);
       try {
         const { hello, rungs } = tracer.greeting;
-        assert.equal(hello.rung, rung);
+        assert.equal(hello.rung, rungName(rung));
         assert.equal(hello.release, release());
         assert.ok(isAlive(hello.pid));
         assert.equal(hello.netns, (await stat('/proc/self/ns/net')).ino);
         assert.equal(hello.features.allNetns, true);
-        assert.equal(hello.features.destroyNotices, rung === 'poll');
+        assert.equal(hello.features.destroyNotices, rung !== 'tracepoint');
         assert.ok(Math.abs(Number(hello.wallNs / 1_000_000n) - Date.now()) < 5_000);
         assert.deepEqual(
           rungs.filter(({ error }) => error === 0).map((step) => step.rung),
-          [rung],
+          [rungName(rung)],
         );
       } finally {
         await tracer.stop();

@@ -21,9 +21,16 @@ export const HELPER_PROGRAM = join(REPOSITORY, 'build', 'ttracer-helper');
 export const NATIVE_RUNGS = {
   tracepoint: ['--mode', 'stream', '--attach', 'tracepoint'],
   poll: ['--mode', 'poll'],
+  /** As with many sockets: details are not asked for each time. */
+  'plain poll': ['--mode', 'poll', '--few-sockets', '1'],
 } as const;
 
 export type NativeRung = keyof typeof NATIVE_RUNGS;
+
+/** What the helper calls it. */
+export function rungName(rung: NativeRung): string {
+  return rung === 'plain poll' ? 'poll' : rung;
+}
 
 /** All that one end of the connections to a port came to, since the tracer's start. */
 export interface End {
