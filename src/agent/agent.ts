@@ -121,8 +121,14 @@ export class Agent implements TracerListener {
     this.#wind();
   }
 
-  reported(event: ReportedEvent, lost: bigint): void {
+  crowded(): void {
+    this.#schedule.crowded(this.#monotonicMs());
+    this.#wind();
+  }
+
+  reported(event: ReportedEvent, lost: bigint, flows: number): void {
     this.#lastReport = event;
+    this.#schedule.drained(flows, this.#monotonicMs());
     this.#parts.namer.sweep();
     if (this.#isStopping) return; // stop() writes what there is
     if (lost > 0n) {

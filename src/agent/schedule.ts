@@ -13,6 +13,11 @@ export interface Due {
   readonly allOwners: boolean;
 }
 
+/** Half of the helper's --max-flows: the rest is for what comes while a drain is on its way. */
+export const CROWDED_FLOWS = 8_192;
+/** Drains for want of room come at most so many times as often as flushes are asked for. */
+const MAX_HASTE = 20;
+
 /** Timers fire a little early or late: what is nearly due must not need a tick of its own. */
 const SLACK_MS = 20;
 
@@ -28,12 +33,14 @@ export class Schedule {
   #reconcileAtMs: number;
   #pollAtMs: number;
   #snapshotMs = Number.NEGATIVE_INFINITY;
+  #drainedMs: number;
 
   constructor(intervals: Intervals, nowMs: number) {
     this.#intervals = intervals;
     this.#flushAtMs = nowMs + intervals.flushIntervalMs;
     this.#reconcileAtMs = nowMs;
     this.#pollAtMs = nowMs;
+    this.#drainedMs = nowMs;
   }
 
   get flushIntervalMs(): number {
@@ -67,6 +74,24 @@ export class Schedule {
   hasten(nowMs: number): void {
     const soonMs = Math.max(nowMs, this.#snapshotMs + this.#intervals.pollIntervalMs);
     this.#reconcileAtMs = Math.min(this.#reconcileAtMs, soonMs);
+  }
+
+  /** Many flows are new since the last report: the kernel's map of them is to be drained now. */
+  crowded(nowMs: number): void {
+    this.#flushAtMs = Math.min(this.#flushAtMs, this.#notBefore(nowMs));
+  }
+
+  /** A report told of so many flows: at that pace the next one is due before the map is full. */
+  drained(flows: number, nowMs: number): void {
+    const paceMs = ((nowMs - this.#drainedMs) * CROWDED_FLOWS) / Math.max(flows, 1);
+    this.#drainedMs = nowMs;
+    // A few flows in a moment tell nothing of the time to come.
+    if (flows < CROWDED_FLOWS / 4 || paceMs >= this.#intervals.flushIntervalMs) return;
+    this.#flushAtMs = Math.min(this.#flushAtMs, Math.max(nowMs + paceMs, this.#notBefore(nowMs)));
+  }
+
+  #notBefore(nowMs: number): number {
+    return Math.max(nowMs, this.#drainedMs + this.#intervals.flushIntervalMs / MAX_HASTE);
   }
 
   /** What is due counts as done. */

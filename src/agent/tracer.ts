@@ -19,6 +19,7 @@ import type { CoverageTracker, Watching } from './coverage-tracker.ts';
 import type { Inventory } from './inventory.ts';
 import type { JsonlOutput } from './jsonl-output.ts';
 import type { Mark } from './mark.ts';
+import { CROWDED_FLOWS } from './schedule.ts';
 
 export interface TracerParts {
   readonly supervisor: Pick<HelperSupervisor, 'events' | 'acknowledge'>;
@@ -36,8 +37,13 @@ export interface TracerParts {
 export interface TracerListener {
   /** A helper has come up. */
   watching(watching: Watching): void;
-  /** A report has been taken over; `lost` events are known to have been missed since the last. */
-  reported(event: ReportedEvent, lost: bigint): void;
+  /**
+   * A report has been taken over, of so many flows; `lost` events are known to have been missed since
+   * the last.
+   */
+  reported(event: ReportedEvent, lost: bigint, flows: number): void;
+  /** So many flows are new since the last report that the kernel's map of them fills up. */
+  crowded(): void;
   /** Nobody watches until the next `watching`. */
   blind(): void;
 }
@@ -76,6 +82,9 @@ export class Tracer {
   /** The counts being read were told before. */
   #isRepeated = false;
   #recovering = true;
+  /** Flows since the last report: announced, and counted in the one under way. */
+  #announced = 0;
+  #counted = 0;
   #mode: Watching['mode'];
 
   constructor(parts: TracerParts, mode: 'once' | 'continuous', listener: TracerListener) {
@@ -218,6 +227,8 @@ export class Tracer {
 
   #first(event: FirstEvent): void {
     const { attributor, inventory, table, output } = this.#parts;
+    this.#announced += 1;
+    if (this.#announced === CROWDED_FLOWS) this.#listener.crowded();
     const process = attributor.announced(event.flow, event.identity);
     const flow = table.announce(event.flow, inventory.note(process), event.atMs);
     if (flow !== null) output?.firstSeen(flow, process, event.peerPort);
@@ -232,6 +243,7 @@ export class Tracer {
 
   #counts(event: CountsEvent): void {
     const { attributor, inventory, table, output } = this.#parts;
+    this.#counted += 1;
     const process = attributor.counted(event.flow);
     const flow = table.add(event, inventory.note(process));
     if (flow !== null) output?.changed(flow, process);
@@ -249,7 +261,10 @@ export class Tracer {
     const lost = coverage.extend(event.atMs, event.losses);
     if (lost > 0n) log.warn({ lost: Number(lost), losses: loggable(event) }, 'events were lost');
     this.#progressed(event);
-    this.#listener.reported(event, lost);
+    const flows = this.#counted;
+    this.#announced = 0;
+    this.#counted = 0;
+    this.#listener.reported(event, lost, flows);
   }
 
   #progressed({ generation, atMs }: ReportedEvent): void {

@@ -45,7 +45,7 @@ function world(t: TestContext, { once = false, intervals = INTERVALS } = {}) {
         request: async (kind, options) => {
           calls.push(options?.allOwners ? `${kind} of all` : kind);
           await fake.answer();
-          agent.reported(report(), fake.lost);
+          agent.reported(report(), fake.lost, 0);
           return undefined as unknown as DoneFrame;
         },
         stop: () => {
@@ -339,7 +339,7 @@ describe('stopping the agent', () => {
     await agent.stop(Promise.resolve());
     since();
     agent.changeIntervals(INTERVALS);
-    agent.reported(report(), 5n);
+    agent.reported(report(), 5n, 0);
     agent.watching(STREAM);
     agent.blind();
     await pass(60_000);

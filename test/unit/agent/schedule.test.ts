@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { type Due, Schedule } from '../../../src/agent/schedule.ts';
+import { CROWDED_FLOWS, type Due, Schedule } from '../../../src/agent/schedule.ts';
 
 const INTERVALS = { flushIntervalMs: 10_000, reconcileIntervalMs: 30_000, pollIntervalMs: 1_000 };
 const NOTHING: Due = { flush: false, request: null, allOwners: false };
@@ -97,6 +97,30 @@ describe('the schedule', () => {
     assert.deepEqual(schedule.due(5_100), NOTHING);
     assert.equal(schedule.due(6_000).request, 'snapshot');
     assert.equal(schedule.nextInMs(6_000), 4_000); // the flush
+  });
+
+  it('drains at once when many flows are new, and not over and over', () => {
+    const schedule = begun(false);
+    schedule.drained(10, 0);
+    schedule.crowded(3_000);
+    assert.deepEqual(schedule.due(3_000), DRAIN);
+    schedule.drained(CROWDED_FLOWS, 3_000);
+    schedule.crowded(3_010);
+    assert.equal(schedule.nextInMs(3_010), 490);
+  });
+
+  it('drains as often as the flows of the last report ask for', () => {
+    const schedule = begun(false);
+    schedule.drained(CROWDED_FLOWS * 4, 10_000);
+    schedule.due(10_000);
+    schedule.drained(CROWDED_FLOWS * 4, 20_000);
+    assert.equal(schedule.nextInMs(20_000), 0);
+    schedule.due(20_000);
+    schedule.drained(CROWDED_FLOWS * 2, 24_000);
+    assert.equal(schedule.nextInMs(24_000), 2_000);
+    schedule.due(26_000);
+    schedule.drained(100, 26_000);
+    assert.equal(schedule.nextInMs(26_000), 4_000); // until the snapshot at 30 s
   });
 
   it('never delays a snapshot by hastening it', () => {

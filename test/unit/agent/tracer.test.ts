@@ -164,6 +164,7 @@ async function trace(
       watching: (watching) => told.push(watching),
       reported: (event, lost) => told.push(`reported at ${event.atMs - BOOT_MS}, lost ${lost}`),
       blind: () => told.push('blind'),
+      crowded: () => told.push('crowded'),
     },
   );
   const ended = tracer.run();
