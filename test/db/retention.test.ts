@@ -117,7 +117,7 @@ describe('pruning one host', () => {
     const young = [
       ['SELECT prune_host($1, now())', [app]],
       ["SELECT prune_host($1, now() - interval '22 hours')", [app]],
-      ["SELECT prune_host_history($1, (now() - interval '1 day')::date)", [app]],
+      ["SELECT prune_host_history($1, (now() - interval '12 hours')::date)", [app]],
     ] as const;
     for (const [sql, values] of young) {
       await assert.rejects(

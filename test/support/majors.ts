@@ -2,6 +2,7 @@ import { cpSync, existsSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
 import { chmod } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { makeLinks } from '../../src/cmdb/embedded/binaries.ts';
 import { REPOSITORY } from './run.ts';
 
 /** A PostgreSQL besides the bundled one. */
@@ -25,6 +26,7 @@ async function copied(name: string): Promise<OtherPostgres> {
   const copy = mkdtempSync(join(tmpdir(), 'transtracer-test-'));
   await chmod(copy, 0o755);
   cpSync(join(PACKAGES, name, 'native'), join(copy, 'native'), { recursive: true });
+  await makeLinks(copy);
   return {
     major: name.replace(/\D/g, ''),
     binDir: join(copy, 'native', 'bin'),

@@ -71,7 +71,7 @@ function readLinks(directory: string): Link[] {
 }
 
 /** npm packs no symbolic links; the package's install script, if it ran, has made these already. */
-async function makeLinks(directory: string): Promise<void> {
+export async function makeLinks(directory: string): Promise<void> {
   for (const { source, target } of readLinks(directory)) {
     const path = join(directory, target);
     if (existsSync(path)) continue;
