@@ -32,7 +32,7 @@ function residentKiB(pid: number): number {
 }
 
 describe('an agent that is stopped (SIGSTOP)', { skip: SKIP_UNLESS_ROOT }, () => {
-  it('holds nothing up, and counts or admits all of it when it goes on', async (t) => {
+  it('holds nothing up, and counts all of it when it goes on', async (t) => {
     const cleanup = new Cleanup();
     t.after(() => cleanup.run());
     const namespace = cleanup.keep(await Namespace.create(), (it) => it.delete());
@@ -71,15 +71,9 @@ describe('an agent that is stopped (SIGSTOP)', { skip: SKIP_UNLESS_ROOT }, () =>
     });
     t.diagnostic(`${found} connections in ${Math.round(workedMs)} ms; helper +${grownKiB} KiB`);
     assert.equal(agent.helperPid, helperPid, 'the helper answered; it was we who did not read');
-    const lost = agent.log.filter((line) => line.msg === 'events were lost');
-    assert.ok(lost.length > 0, 'announcements did not fit into the ring');
-    await eventually(
-      async () => {
-        const { coverage } = await ttctlJson<CoverageJson>(['coverage', ...reach]);
-        return coverage.some((each) => each.lost > 0) && coverage.every((each) => !each.gap);
-      },
-      { what: 'the loss in the coverage, and no gap' },
-    );
+    // Announcements that found no room in the ring are told again from the kernel's own table.
+    const { coverage } = await ttctlJson<CoverageJson>(['coverage', ...reach]);
+    assert.ok(coverage.length > 0 && coverage.every((each) => !each.gap), 'no gap');
     assert.equal((await agent.stop()).code, 0);
   });
 });
