@@ -7,6 +7,7 @@ import type { FlowRecord, FlushBatch } from '../flow/records.ts';
 import { type CmdbConnection, connect, withTimeout } from './connection.ts';
 import { type CopyValue, copyChunks, storableText } from './copy-text.ts';
 import { CmdbUnavailable, classifyWriteError, describeError, NoAnswer } from './errors.ts';
+import { Marks } from './marks.ts';
 import { migrate } from './migrate.ts';
 import * as rows from './rows.ts';
 import { BEGIN_FLUSH } from './statements/begin-flush.ts';
@@ -58,6 +59,7 @@ export class CmdbWriter {
   readonly #clock: () => number;
   #connection: CmdbConnection | undefined;
   readonly #partitionedDays = new Set<string>();
+  readonly #marks = new Marks();
   #queue: Promise<unknown> = Promise.resolve();
   #closed = false;
 
@@ -125,6 +127,7 @@ export class CmdbWriter {
     this.#connection = undefined;
     // What the next connection reaches may be another database, or one from a backup.
     this.#partitionedDays.clear();
+    this.#marks.clear();
   }
 
   async #ensureConnection(): Promise<CmdbConnection> {
@@ -158,8 +161,10 @@ export class CmdbWriter {
     await client.query([BEGIN_FLUSH, STAGE_FLOWS, STAGE_HISTORY].join(';'));
     const hostIsNew = await upsertHost(client, batch);
     await upsertInventory(client, batch);
-    const historyRows = await upsertFlows(client, batch, flows);
+    if (hostIsNew) this.#marks.clear();
+    const historyRows = await upsertFlows(client, batch, flows, this.#marks.missing(flows));
     await commit(client);
+    this.#marks.add(flows);
     const stats = { flows: flows.length, historyRows, hostIsNew };
     return { ...stats, durationMs: this.#clock() - startedMs };
   }
@@ -220,6 +225,7 @@ async function upsertFlows(
   client: pg.Client,
   { host: { hostId }, epoch }: FlushBatch,
   flows: readonly FlowRecord[],
+  unmarked: readonly string[],
 ): Promise<number> {
   if (flows.length === 0) return 0;
   await copyRows(client, COPY_FLOWS, rows.flowRows(hostId, flows));
@@ -227,7 +233,7 @@ async function upsertFlows(
   const copied = await copyRows(client, COPY_HISTORY, rows.historyRows(hostId, epoch, flows));
   if (copied === 0) return 0;
   await client.query(UPSERT_HISTORY);
-  await client.query(UPSERT_FLOW_DAYS);
+  if (unmarked.length > 0) await client.query(UPSERT_FLOW_DAYS, [unmarked]);
   await client.query(UPSERT_BUCKET_LENGTHS, [hostId, ...rows.bucketLengthColumns(flows)]);
   return copied;
 }

@@ -1,6 +1,11 @@
 import type { ClientBase } from 'pg';
 import { type BucketRange, earliestSighting } from './buckets.ts';
-import { DIFFERING_EDGES, EDGES_TO_PORTS, PASSIVE_ENDS } from './diff-statements.ts';
+import {
+  DIFFERING_FLOWS,
+  EDGES_OF_FLOWS,
+  EDGES_TO_PORTS,
+  PASSIVE_ENDS,
+} from './diff-statements.ts';
 import { groupBy } from './group-by.ts';
 import { scopeHost } from './node-ref.ts';
 import type { Link } from './pairing.ts';
@@ -16,11 +21,16 @@ export async function differingEdges(
     ...slotsOf(before).map((slots) => ({ ...slots, shift: 0 })),
     ...slotsOf(after).map((slots) => ({ ...slots, shift: 4 })),
   ];
-  const { rows } = await client.query<{ edge_id: string }>(DIFFERING_EDGES, [
+  const flows = await client.query<{ host_id: string; flow_id: string }>(DIFFERING_FLOWS, [
     days.map(({ day }) => day),
     days.map(({ shift }) => shift),
     days.map(({ inside }) => inside),
     days.map(({ touched }) => touched),
+  ]);
+  if (flows.rows.length === 0) return [];
+  const { rows } = await client.query<{ edge_id: string }>(EDGES_OF_FLOWS, [
+    flows.rows.map((row) => row.host_id),
+    flows.rows.map((row) => row.flow_id),
   ]);
   return rows.map((row) => row.edge_id);
 }

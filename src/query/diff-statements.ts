@@ -9,24 +9,30 @@ const states = (used: string, failed: string): string => `
     END`;
 
 /**
- * Edges of which a half was established in one range and not in the other, or failed in one only; and
- * those of which that can't be told here: only history tells what happened near the ends of a range.
- * A row for each day of each range: $1 days, $2 shift (0 for one range, 4 for the other), $3 slots
- * that lie inside, $4 slots that are touched. Reads a row a flow and day.
+ * Flows that were established in one range and not in the other, or failed in one only; and those of
+ * which that can't be told here: only history tells what happened near the ends of a range. A row for
+ * each day of each range: $1 days, $2 shift (0 for one range, 4 for the other), $3 slots that lie
+ * inside, $4 slots that are touched. Reads a row a flow and day, and is no join with `flows`: for
+ * that, each parallel worker would read all of them.
  */
-export const DIFFERING_EDGES = `
-SELECT DISTINCT f.edge_id::text FROM (
+export const DIFFERING_FLOWS = `
+SELECT s.host_id, s.flow_id::text FROM (
   SELECT d.host_id, d.flow_id, bit_or(${states('d.used', 'd.failed')} << m.shift) AS states
   FROM flow_days d
   JOIN unnest($1::date[], $2::integer[], $3::bit(288)[], $4::bit(288)[]) AS m (day, shift, inside, touched) ON m.day = d.day
   WHERE d.day = ANY($1::date[])
   GROUP BY d.host_id, d.flow_id
-) s JOIN flows f ON f.host_id = s.host_id AND f.flow_id = s.flow_id
+) s
 WHERE CASE
   WHEN s.states & 17 = 17 THEN false
   WHEN s.states & 51 <> 0 THEN true
   ELSE s.states & 136 <> 0 AND s.states & 68 <> 68
 END`;
+
+/** $1 host ids, $2 flow ids. */
+export const EDGES_OF_FLOWS = `
+SELECT DISTINCT edge_id::text FROM flows
+WHERE (host_id, flow_id) IN (SELECT h, f FROM unnest($1::uuid[], $2::bigint[]) AS u(h, f))`;
 
 /**
  * Edges from active nodes to a port: processes ($2 hosts, $3 processes, $4 ports), bare addresses

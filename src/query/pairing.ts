@@ -1,6 +1,6 @@
 import type { FoundBy } from '../flow/records.ts';
 import type { GraphEdge } from './graph.ts';
-import type { Half, Totals } from './halves.ts';
+import { type Half, isFailing, type Totals } from './halves.ts';
 import { attributedRef, endScope, type NodeRef } from './node-ref.ts';
 
 /** An edge between two nodes, before it is cast into the graph's form. */
@@ -135,11 +135,6 @@ function toEnd(half: Half): End {
 
 function unseen(ref: NodeRef): End {
   return { ref, half: null };
-}
-
-/** True for an active half that never got through. */
-export function isFailing(half: Half): boolean {
-  return half.connections === 0n && half.open === 0n && half.failed > 0n;
 }
 
 /** Most connections first; then by host and process, so that answers are stable. */

@@ -51,13 +51,16 @@ describe('fifty agents, one fresh database, midnight', () => {
     return { ...server.config, database: name };
   };
   /** All agents at once, in several processes; gives how often one had to try again. */
-  const flush = async (config: pg.ClientConfig): Promise<number> => {
+  const flush = async (config: pg.ClientConfig, signal: AbortSignal): Promise<number> => {
     const share = AGENTS / PROCESSES;
     const encoded = Buffer.from(JSON.stringify(config)).toString('base64url');
     const processes = Array.from(
       { length: PROCESSES },
       () => new Actor({ wrapper: [process.execPath], program: PROGRAM }),
     );
+    // They try again for as long as they run: one that outlives its test would never end.
+    const end = () => Promise.all(processes.map((one) => one.end()));
+    signal.addEventListener('abort', () => void end());
     try {
       const done = await Promise.all(
         processes.map((one, n) => one.do(`run ${n * share + 1} ${(n + 1) * share} ${encoded}`)),
@@ -68,7 +71,7 @@ describe('fifty agents, one fresh database, midnight', () => {
       );
       return done.reduce((sum, [, retried = 0]) => sum + retried, 0);
     } finally {
-      await Promise.all(processes.map((one) => one.end()));
+      await end();
     }
   };
   const verify = async (config: pg.ClientConfig) => {
@@ -96,16 +99,21 @@ describe('fifty agents, one fresh database, midnight', () => {
     });
   };
 
-  it('lose no row, deadlock nowhere and make nothing twice', { timeout: 200_000 }, async () => {
+  it('lose no row, deadlock nowhere and make nothing twice', { timeout: 200_000 }, async ({
+    signal,
+  }) => {
     const config = await fresh('undisturbed');
-    const retried = await flush(config);
+    const retried = await flush(config, signal);
     assert.deepEqual(await complaints(), []);
     assert.equal(retried, 0);
     await verify(config);
   });
 
-  it('lose no row either when their connections are cut', { timeout: 200_000 }, async () => {
+  it('lose no row either when their connections are cut', { timeout: 200_000 }, async ({
+    signal,
+  }) => {
     const config = await fresh('disturbed');
+    const failed = new AbortController();
     let isDone = false;
     const cutting = (async () => {
       let cut = 0;
@@ -120,7 +128,8 @@ describe('fifty agents, one fresh database, midnight', () => {
       }
       return cut;
     })();
-    const retried = await flush(config).finally(() => {
+    cutting.catch(() => failed.abort());
+    const retried = await flush(config, AbortSignal.any([signal, failed.signal])).finally(() => {
       isDone = true;
     });
     const cut = await cutting;

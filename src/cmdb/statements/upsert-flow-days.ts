@@ -1,6 +1,6 @@
 /**
- * Marks the five minutes of a day (288 bits) that the staged buckets overlap. Marks only add up, so a
- * batch written twice or late changes nothing. A bucket lies within a day.
+ * Marks the five minutes of a day (288 bits) that the staged buckets of flows ($1) overlap. Marks only
+ * add up, so a batch written twice or late changes nothing. A bucket lies within a day.
  */
 export const UPSERT_FLOW_DAYS = `
 INSERT INTO flow_days (host_id, flow_id, day, used, failed)
@@ -11,7 +11,8 @@ FROM (
       & ((~ B'0'::bit(288)) << greatest(288 - (start % 86400 + bucket_seconds + 299) / 300, 0)::integer) AS slots,
     opened > 0 OR open_at_start > 0 OR open_now > 0 AS is_used,
     failed_refused > 0 OR failed_timed_out > 0 OR failed_unreachable > 0 OR failed_other > 0 AS is_failed
-  FROM (SELECT *, floor(extract(epoch FROM bucket))::bigint AS start FROM pg_temp.stage_history) h
+  FROM (SELECT *, floor(extract(epoch FROM bucket))::bigint AS start FROM pg_temp.stage_history
+    WHERE flow_id IN (SELECT f FROM unnest($1::bigint[]) AS u (f))) h
 ) buckets
 WHERE is_used OR is_failed
 GROUP BY host_id, flow_id, day
