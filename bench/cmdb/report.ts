@@ -39,8 +39,24 @@ export function cmdbSection({ machine, quick, rows }: CmdbResults): {
     '| what | of | rounds | figures |',
     '|---|---|---|---|',
     ...lines,
+    ...growthLines(rows),
   ].join('\n');
   return { markdown, charts: {} };
+}
+
+/** How much longer answers take in the larger fleet than in the smaller one. */
+function growthLines(rows: readonly Row[]): string[] {
+  const medians = rows.flatMap(({ workload, condition, answerMs }) =>
+    typeof answerMs === 'object' ? [{ workload, condition, ms: answerMs.median }] : [],
+  );
+  const growths = [...new Set(medians.map(({ workload }) => workload))].flatMap((workload) => {
+    const own = medians.filter((median) => median.workload === workload);
+    const [small, large] = [own[0], own.at(-1)];
+    if (small === undefined || large === undefined || small === large) return [];
+    const times = (large.ms / small.ms).toPrecision(3);
+    return [`${workload} ${times} times from ${small.condition} to ${large.condition}`];
+  });
+  return growths.length === 0 ? [] : ['', `Growth of the median: ${growths.join('; ')}.`];
 }
 
 function worded(value: Spread | string | number | undefined): string {
