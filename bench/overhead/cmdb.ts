@@ -9,7 +9,7 @@ import { temporaryDirectory, urlOf, withClient } from '../../test/support/postgr
 import { childrenOf } from '../../test/support/processes.ts';
 import { runOk } from '../../test/support/run.ts';
 import { Cgroup } from './cgroup.ts';
-import type { Seen } from './tracer.ts';
+import type { Seen } from './seen.ts';
 import { CLIENT_CORE, SERVER_PORT } from './world.ts';
 
 /** The PostgreSQL that our agents write to: its CPU time is theirs. */

@@ -4,7 +4,8 @@ import type { Cgroup } from './cgroup.ts';
 import type { Cmdb } from './cmdb.ts';
 import type { LoadFigures } from './load.ts';
 import { foreignCpuMs, grownMs, type Memory, memoryOf } from './proc.ts';
-import type { Condition, RunningTracer, Seen } from './tracer.ts';
+import type { Seen } from './seen.ts';
+import type { Condition, RunningTracer } from './tracer.ts';
 import type { Workload } from './workloads.ts';
 import { World } from './world.ts';
 

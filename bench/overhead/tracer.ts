@@ -1,6 +1,7 @@
 import type { ChildProcess } from 'node:child_process';
 import type { Cgroup } from './cgroup.ts';
 import type { Cmdb } from './cmdb.ts';
+import type { Seen } from './seen.ts';
 import type { World } from './world.ts';
 
 /** What a tracer is started into. */
@@ -15,13 +16,6 @@ export interface Setting {
   readonly allNetns: boolean;
   /** Length of the measurement to come, seconds. */
   readonly seconds: number;
-}
-
-/** What a tracer had seen of the connections to the server's port in the end. */
-export interface Seen {
-  readonly connections: number;
-  /** Of those: attributed to the right process. Undefined when the tool doesn't try. */
-  readonly named?: number;
 }
 
 /** A tracer that has attached. */
