@@ -8,11 +8,14 @@ const PROCESS = { server: 'nginx', client: 'bench-load' } as const;
 const OPENS = { server: 'P', client: 'A' } as const;
 
 /**
- * One flush and one snapshot fall into each measurement, however short it is: more often than by
- * default, so that our cost is rather over- than understated.
+ * One flush, and one snapshot when streaming, fall into each measurement, however short it is: more
+ * often than by default, so that our cost is rather over- than understated. Polling takes a snapshot
+ * each second anyway; its search for owners in /proc comes by default every 30 s, and once a second it
+ * would be another tool.
  */
-function intervals(seconds: number): readonly string[] {
-  return ['--flush-interval', `${seconds}s`, '--reconcile-interval', `${seconds}s`];
+function intervals(mode: 'stream' | 'poll', seconds: number): readonly string[] {
+  const flush = ['--flush-interval', `${seconds}s`];
+  return mode === 'poll' ? flush : [...flush, '--reconcile-interval', `${seconds}s`];
 }
 
 /** Our agent, as a user would start it on the host that is traced. */
@@ -25,7 +28,7 @@ async function start(mode: 'stream' | 'poll', setting: Setting): Promise<Running
     [
       ...['--mode', mode, '--netns', allNetns ? 'all' : 'own', '--cmdb', cmdb.url],
       ...['--host-id', hostId, '--host-name', `bench-${side}`, '--data-dir', dataDir],
-      ...intervals(seconds),
+      ...intervals(mode, seconds),
     ],
     { wrapper: place },
   );

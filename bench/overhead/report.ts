@@ -39,8 +39,8 @@ hides in the kernel shows there. Throughput and latencies are ratios to \`none\`
 same round; the row \`none\` itself is a second \`none\` against the first, which is the noise floor.
 Each cell is a median, with the least and greatest in brackets where a figure varies. Recall is the
 share of the connections there really were that the tracer had in the end; named, with the right
-process. Server and tracer share one core, clients and database have the other. One flush and one
-reconcile of ours fall into every measurement, which is more often than by default.`;
+process. Server and tracer share one core, clients and database have the other. One flush of
+ours falls into every measurement and, when streaming, one reconcile: more often than by default.`;
 
 export function overheadSection(results: OverheadResults): Section {
   const figures = new Figures(results.rows);
