@@ -75,6 +75,7 @@ enum {
 #define PIDTYPE_PGID  2
 
 /* include/uapi/asm-generic/errno.h */
+#define EEXIST	     17
 #define ENETDOWN     100
 #define ENETUNREACH  101
 #define ETIMEDOUT    110

@@ -209,6 +209,7 @@ static __always_inline void on_established(struct sock *sk, __u64 id, int oldsta
 {
 	struct tt_socket fresh = { .phase = TT_PENDING };
 	struct tt_socket *socket = bpf_map_lookup_elem(&sockets, &id);
+	long error;
 
 	if (socket && socket->phase != TT_COUNTED) {
 		count_answered(socket);
@@ -217,11 +218,19 @@ static __always_inline void on_established(struct sock *sk, __u64 id, int oldsta
 	/* Accepted before it is established: TCP Fast Open. */
 	if (socket && socket->peer_port == peer_port(sk))
 		return;
-	drop_stale(id);
+	if (socket)
+		drop_stale(id);
 	fresh.peer_port = peer_port(sk);
 	read_key(sk, oldstate == TCP_SYN_SENT ? TT_ACTIVE : TT_PASSIVE, &fresh.key);
-	TT_COUNT(pending_made, 1);
-	keep_socket(sk, &fresh);
+	/*
+	 * It is in the accept queue already: accept on another CPU may have counted it since the lookup,
+	 * and what that keeps must not become pending again.
+	 */
+	error = bpf_map_update_elem(&sockets, &id, &fresh, BPF_NOEXIST);
+	if (!error)
+		TT_COUNT(pending_made, 1);
+	else if (error != -EEXIST)
+		TT_COUNT(sockets_full, 1);
 }
 
 /*
