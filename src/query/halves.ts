@@ -81,9 +81,9 @@ JOIN flow_history h ON h.host_id = u.host_id AND h.flow_id = u.flow_id AND h.buc
 WHERE ${IN_RANGE}
 GROUP BY h.host_id, h.flow_id`;
 
-interface FlowRow {
+/** What a row tells of the flow itself. */
+export interface FlowColumns {
   host_id: string;
-  flow_id: string;
   edge_id: string;
   side: 'A' | 'P';
   process_id: string;
@@ -94,6 +94,10 @@ interface FlowRow {
   found_by: number;
   first_seen: Date;
   last_seen: Date;
+}
+
+interface FlowRow extends FlowColumns {
+  flow_id: string;
 }
 
 interface EdgeFlowRow extends FlowRow {

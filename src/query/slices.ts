@@ -2,7 +2,7 @@ import type { ClientBase } from 'pg';
 import { type BucketRange, earliestBucket } from './buckets.ts';
 import type { Span } from './coverage.ts';
 import { groupBy } from './group-by.ts';
-import type { Half } from './halves.ts';
+import type { FlowColumns, Half } from './halves.ts';
 import type { TimeRange } from './range.ts';
 
 /**
@@ -25,18 +25,7 @@ WHERE f.edge_id = ANY($4::bigint[]) AND h.bucket < $2 AND h.bucket > $3
 GROUP BY f.host_id, f.flow_id, h.bucket
 ORDER BY h.bucket`;
 
-interface BucketRow {
-  host_id: string;
-  edge_id: string;
-  side: 'A' | 'P';
-  process_id: string;
-  scope: string;
-  active_address: string;
-  passive_address: string;
-  passive_port: number;
-  found_by: number;
-  first_seen: Date;
-  last_seen: Date;
+interface BucketRow extends FlowColumns {
   bucket: Date;
   bucket_seconds: number;
   opened: string;

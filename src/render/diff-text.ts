@@ -5,9 +5,9 @@ import type { GraphNode } from '../query/graph.ts';
 import type { TimeRange } from '../query/range.ts';
 import { coverageFooter, moment } from './coverage-footer.ts';
 import { type CsvValue, graphRows, toCsv } from './csv.ts';
-import { graphDot, graphMermaid } from './diagram.ts';
 import { compareEdges, countFacts, describeNode } from './edge-text.ts';
-import { graphJsonLines, JSON_SCHEMA, toJson } from './json.ts';
+import { renderGraph } from './graph-format.ts';
+import { JSON_SCHEMA, toJson } from './json.ts';
 import type { Palette } from './palette.ts';
 import { printable } from './printable.ts';
 import { formatSpan } from './spans.ts';
@@ -82,14 +82,10 @@ export function diffFormat(
         before: withHoles(diff.before, diff.nodes),
         after: withHoles(diff.after, diff.nodes),
       });
-    case 'jsonl':
-      return graphJsonLines(graph);
-    case 'dot':
-      return graphDot(graph);
-    case 'mermaid':
-      return graphMermaid(graph);
     case 'csv':
       return diffCsv(diff);
+    default:
+      return renderGraph(graph, format);
   }
 }
 
