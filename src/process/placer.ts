@@ -40,11 +40,12 @@ export class Placer {
   }
 
   /**
-   * Whether children of this process' parent that have its cgroup id are where it is. With v1
-   * hierarchies those of a supervisor need not be: it puts them there in ways the id doesn't show.
+   * Whether it is known where children of this process' parent are that have its cgroup id: not while
+   * nothing has shown the cgroup's path. With v1 hierarchies those of a supervisor need not be where
+   * this one is: it puts them there in ways the id doesn't show.
    */
-  sharedBySiblings({ ppid, startTimeNs }: KernelIdentity): boolean {
-    if (!this.#hasV1) return true;
+  sharedBySiblings({ ppid, cgroupId, startTimeNs }: KernelIdentity): boolean {
+    if (!this.#hasV1) return this.#index.known(cgroupId) !== undefined;
     const parent = ppid <= 1 ? null : this.#proc.stat(ppid);
     return (
       parent !== null &&

@@ -1,12 +1,7 @@
-import type { KernelIdentity, NamedProcess } from './identity.ts';
+import type { KernelIdentity } from './identity.ts';
 import type { CacheEntry } from './process-cache.ts';
 
 const MAX_KNOWN = 4_096;
-
-interface Sibling {
-  readonly named: NamedProcess;
-  readonly entry: CacheEntry;
-}
 
 /**
  * Latest instance of each program by all that makes it a node, as the kernel gave it. A host that
@@ -14,7 +9,7 @@ interface Sibling {
  * named after its sibling without a look at /proc, which would cost most of the agent's time.
  */
 export class Siblings {
-  readonly #byKey = new Map<string, Sibling>();
+  readonly #byKey = new Map<string, CacheEntry>();
   readonly #byParent: boolean;
 
   /** @param byParent the cgroup id does not tell the placement alone: only children of one parent */
@@ -26,11 +21,11 @@ export class Siblings {
   entryFor(identity: KernelIdentity, nowMs: number): CacheEntry | undefined {
     const key = this.#keyOf(identity);
     const sibling = key === null ? undefined : this.#byKey.get(key);
-    if (sibling === undefined || nowMs >= sibling.entry.trustedUntilMs) return undefined;
+    if (sibling === undefined || nowMs >= sibling.trustedUntilMs) return undefined;
     const { pid, pgid, ppid, startTimeNs } = identity;
-    const { named, entry } = sibling;
+    const { named } = sibling;
     return {
-      ...entry,
+      ...sibling,
       named: { ...named, record: { ...named.record, pid, pgid }, ppid, startTimeNs },
     };
   }
@@ -41,12 +36,9 @@ export class Siblings {
     if (key === null) return;
     const known = this.#byKey.get(key);
     const same = known?.named.record.processId === entry.named.record.processId;
-    const trustMs = same ? Math.min(known.entry.trustMs * 2, maxTrustMs) : entry.trustMs;
+    const trustMs = same ? Math.min(known.trustMs * 2, maxTrustMs) : entry.trustMs;
     if (this.#byKey.size >= MAX_KNOWN) this.#byKey.clear();
-    this.#byKey.set(key, {
-      named: entry.named,
-      entry: { ...entry, trustMs, trustedUntilMs: entry.usedAtMs + trustMs },
-    });
+    this.#byKey.set(key, { ...entry, trustMs, trustedUntilMs: entry.usedAtMs + trustMs });
   }
 
   /** null when the kernel did not give enough to tell a node by. */

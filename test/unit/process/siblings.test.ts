@@ -85,6 +85,15 @@ describe('Siblings', () => {
     assert.deepEqual(looks, [0, 1_000, 3_000, 7_000, 15_000, 23_000, 31_000, 39_000]);
   });
 
+  it('does not pass on a place that nobody knows', () => {
+    using host = new FakeHost();
+    const { namer } = setUp(host);
+    const cgroupId = 999_999_999n;
+    namer.fromKernel(identity({ cgroupId }));
+    namer.fromKernel(identity({ cgroupId, pid: 101 }));
+    assert.equal(namer.stats.named, 2);
+  });
+
   it('needs the whole identity', () => {
     using host = new FakeHost();
     const cgroupId = cgroup(host, 'job.service');
