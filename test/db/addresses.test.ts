@@ -1,26 +1,15 @@
 import assert from 'node:assert/strict';
-import { after, before, describe, it } from 'node:test';
+import { describe, it } from 'node:test';
 import type pg from 'pg';
 import { queryDeps, queryFlows } from '../../src/query/deps.ts';
 import type { Graph } from '../../src/query/graph.ts';
 import { queryRetirement } from '../../src/query/retire.ts';
 import { parseTarget } from '../../src/query/target.ts';
-import { startTestPostgres, type TestPostgres, withClient } from '../support/postgres.ts';
-import { at, HOUR, WorldHost, writeWorld } from './query-world.ts';
+import { withClient } from '../support/postgres.ts';
+import { at, HOUR, WorldHost } from './query-world.ts';
+import { useWorlds } from './worlds.ts';
 
-let postgres: TestPostgres;
-before(async () => {
-  postgres = await startTestPostgres();
-});
-after(async () => {
-  await postgres.stop();
-});
-
-async function world(...hosts: readonly WorldHost[]): Promise<pg.ClientConfig> {
-  const config = await postgres.createDatabase();
-  await writeWorld(config, hosts);
-  return config;
-}
+const world = useWorlds();
 
 /** `ACTIVE@HOST > PASSIVE@HOST CONNECTIONS SEEN-BY`, of every edge of a range. */
 async function flows(config: pg.ClientConfig, range = HOUR): Promise<string[]> {

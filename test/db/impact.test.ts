@@ -1,27 +1,16 @@
 import assert from 'node:assert/strict';
-import { after, before, describe, it } from 'node:test';
+import { describe, it } from 'node:test';
 import type pg from 'pg';
 import { type Impact, queryImpact } from '../../src/query/impact.ts';
 import { parseTarget } from '../../src/query/target.ts';
 import { renderImpact } from '../../src/render/impact-text.ts';
 import { PLAIN } from '../../src/render/palette.ts';
-import { startTestPostgres, type TestPostgres, withClient } from '../support/postgres.ts';
+import { withClient } from '../support/postgres.ts';
 import { Chain } from './chain.ts';
-import { at, HOUR, type WorldHost, writeWorld } from './query-world.ts';
+import { at, HOUR } from './query-world.ts';
+import { useWorlds } from './worlds.ts';
 
-let postgres: TestPostgres;
-before(async () => {
-  postgres = await startTestPostgres();
-});
-after(async () => {
-  await postgres.stop();
-});
-
-async function world(...hosts: readonly WorldHost[]): Promise<pg.ClientConfig> {
-  const config = await postgres.createDatabase();
-  await writeWorld(config, hosts);
-  return config;
-}
+const world = useWorlds();
 
 function impact(config: pg.ClientConfig, target: string, depth = 100): Promise<Impact | null> {
   return withClient(config, (client) => queryImpact(client, parseTarget(target), HOUR, depth));

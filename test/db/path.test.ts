@@ -1,27 +1,18 @@
 import assert from 'node:assert/strict';
-import { after, before, describe, it } from 'node:test';
+import { describe, it } from 'node:test';
 import type pg from 'pg';
 import { type PathAnswer, queryPath } from '../../src/query/path.ts';
 import { parseTarget } from '../../src/query/target.ts';
 import { PLAIN } from '../../src/render/palette.ts';
 import { renderPath } from '../../src/render/path-text.ts';
-import { startTestPostgres, type TestPostgres, withClient } from '../support/postgres.ts';
+import { withClient } from '../support/postgres.ts';
 import { Chain } from './chain.ts';
-import { at, HOUR, writeWorld } from './query-world.ts';
+import { at, HOUR } from './query-world.ts';
+import { useWorlds } from './worlds.ts';
 
-let postgres: TestPostgres;
-before(async () => {
-  postgres = await startTestPostgres();
-});
-after(async () => {
-  await postgres.stop();
-});
+const worlds = useWorlds();
 
-async function world(chain: Chain): Promise<pg.ClientConfig> {
-  const config = await postgres.createDatabase();
-  await writeWorld(config, [...chain.hosts.values()]);
-  return config;
-}
+const world = (chain: Chain): Promise<pg.ClientConfig> => worlds(...chain.hosts.values());
 
 async function path(config: pg.ClientConfig, from: string, to: string): Promise<PathAnswer> {
   const [source, goal] = [parseTarget(from), parseTarget(to)];

@@ -1,29 +1,20 @@
 import assert from 'node:assert/strict';
-import { after, before, describe, it } from 'node:test';
+import { describe, it } from 'node:test';
 import type pg from 'pg';
 import { queryRetirement, type Retirement } from '../../src/query/retire.ts';
 import { parseTarget } from '../../src/query/target.ts';
 import { PLAIN } from '../../src/render/palette.ts';
 import { renderRetirement } from '../../src/render/retire-text.ts';
-import { startTestPostgres, type TestPostgres, withClient } from '../support/postgres.ts';
+import { withClient } from '../support/postgres.ts';
 import { Chain } from './chain.ts';
-import { at, writeWorld } from './query-world.ts';
+import { at } from './query-world.ts';
+import { useWorlds } from './worlds.ts';
 
-let postgres: TestPostgres;
-before(async () => {
-  postgres = await startTestPostgres();
-});
-after(async () => {
-  await postgres.stop();
-});
+const worlds = useWorlds();
 
 const RANGE = { since: at(0), until: at(100) };
 
-async function world(chain: Chain): Promise<pg.ClientConfig> {
-  const config = await postgres.createDatabase();
-  await writeWorld(config, [...chain.hosts.values()]);
-  return config;
-}
+const world = (chain: Chain): Promise<pg.ClientConfig> => worlds(...chain.hosts.values());
 
 async function retire(chain: Chain, target: string, range = RANGE): Promise<Retirement> {
   const config = await world(chain);
