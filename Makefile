@@ -59,7 +59,7 @@ test-truth: setup-test build test-support
 test-fleet: setup-test build test-support
 	$(NODE) dist/test/run.js fleet
 
-# Takes some ten minutes, so it is not part of make test.
+# Takes most of an hour, so it is not part of make test.
 test-truth-kernels: setup-kernels build test-support
 	$(NODE) dist/test/run.js truth-kernels
 
