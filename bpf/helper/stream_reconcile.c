@@ -57,11 +57,17 @@ static bool run_pass(struct stream *stream, enum tt_pass pass,
 	return run_iterator(link_of(stream, "reconcile"), consume, arg);
 }
 
+struct hidden_arg {
+	const struct stream *stream;
+	bool complete;
+};
+
 static void find_hidden(void *arg)
 {
-	struct stream *stream = arg;
+	struct hidden_arg *in = arg;
 
-	run_iterator(link_of(stream, "reconcile_hidden"), NULL, NULL);
+	if (!run_iterator(link_of(in->stream, "reconcile_hidden"), NULL, NULL))
+		in->complete = false;
 }
 
 static void forget_listeners(int map)
@@ -102,9 +108,11 @@ void stream_reconcile(struct stream *stream, struct stream_result *result)
 		complete = run_pass(stream, TT_PASS_CONNECTIONS, NULL, NULL);
 	/* Only now: what a process's files show has got its owner. */
 	if (complete) {
-		namespaces_scan(&stream->namespaces);
-		result->namespaces =
-			namespaces_enter_each(&stream->namespaces, find_hidden, stream);
+		struct hidden_arg in = { .stream = stream,
+					 .complete = namespaces_scan(&stream->namespaces) };
+
+		result->namespaces = namespaces_enter_each(&stream->namespaces, find_hidden, &in);
+		complete = in.complete;
 	}
 	result->reconciled = true;
 	result->partial = !complete;
