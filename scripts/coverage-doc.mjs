@@ -104,8 +104,8 @@ The tracepoint rung does not see who accepts, only who holds or closes the socke
 ## Load
 
 ${table(['kernel', 'rung', 'load', 'rate', 'edges found', 'edges right', 'counts'], loadRows)}
-Emulated guests bear it in a time of their own, in which a nanosecond is an instruction of their one
-processor: a second of theirs takes this machine several.
+Emulated guests bear it in a time of their own, in which a nanosecond is an instruction of their
+processors: a second of theirs takes this machine several.
 
 ## Burst and loss
 

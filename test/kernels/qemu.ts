@@ -107,7 +107,7 @@ function qemuArguments(
     ['-machine', 'pc', '-cpu', cpu, '-m', '1024'],
     clock === 'host'
       ? ['-accel', 'tcg,thread=multi', '-smp', '2']
-      : ['-accel', 'tcg,thread=single', '-smp', '1', '-icount', 'shift=0,sleep=off'],
+      : ['-accel', 'tcg,thread=single', '-smp', '2', '-icount', 'shift=0,sleep=off'],
     ['-kernel', images.kernel, '-initrd', images.initrd],
     ['-append', `console=ttyS0 loglevel=5 oops=panic panic=-1 guest_program=${program}`],
     ['-drive', `file=${images.root},format=raw,if=none,id=root,readonly=on`],
