@@ -102,12 +102,14 @@ function qemuArguments(
 ): string[] {
   // Emulation of 5-level page tables is slow, and 6.12 crashes now and then with emulated cx16.
   const cpu = name === '6.12' ? 'max,-la57,-cx16' : 'max,-la57';
+  // Where time is instructions, the second processor of older kernels never comes up.
+  const smp = name === '5.10' || name === '6.1' ? '1' : '2';
   return [
     ['-nodefaults', '-no-user-config', '-display', 'none', '-no-reboot'],
     ['-machine', 'pc', '-cpu', cpu, '-m', '1024'],
     clock === 'host'
       ? ['-accel', 'tcg,thread=multi', '-smp', '2']
-      : ['-accel', 'tcg,thread=single', '-smp', '2', '-icount', 'shift=0,sleep=off'],
+      : ['-accel', 'tcg,thread=single', '-smp', smp, '-icount', 'shift=0,sleep=off'],
     ['-kernel', images.kernel, '-initrd', images.initrd],
     ['-append', `console=ttyS0 loglevel=5 oops=panic panic=-1 guest_program=${program}`],
     ['-drive', `file=${images.root},format=raw,if=none,id=root,readonly=on`],
