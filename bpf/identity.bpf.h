@@ -17,9 +17,10 @@
  */
 static __always_inline void read_exe(struct task_struct *task, char *out)
 {
-	__u32 zero = 0;
+	__u32 user = (__u32)bpf_get_current_pid_tgid();
+	__u32 room = user & (TT_PATH_ROOMS - 1);
 	struct file *exe = BPF_CORE_READ(task, mm, exe_file);
-	struct tt_path_scratch *path = bpf_map_lookup_elem(&path_scratch, &zero);
+	struct tt_path_scratch *path = bpf_map_lookup_elem(&path_scratch, &room);
 	struct vfsmount *vfsmnt;
 	struct dentry *dentry;
 	struct mount *mount;
@@ -33,6 +34,7 @@ static __always_inline void read_exe(struct task_struct *task, char *out)
 	mount = (void *)vfsmnt - bpf_core_field_offset(struct mount, mnt);
 	path->bytes[TT_EXE_SIZE - 1] = '\0';
 	path->start = TT_EXE_SIZE - 1;
+	path->user = user;
 
 	for (i = 0; i < TT_PATH_DEPTH; i++) {
 		struct dentry *parent = BPF_CORE_READ(dentry, d_parent);
@@ -62,6 +64,8 @@ static __always_inline void read_exe(struct task_struct *task, char *out)
 		goto unknown;
 	at = path->start & (TT_EXE_SIZE - 1);
 	bpf_probe_read_kernel_str(out, TT_EXE_SIZE, &path->bytes[at]);
+	if (*(volatile __u32 *)&path->user != user)
+		goto unknown;
 	return;
 unknown:
 	out[0] = '\0'; /* only now: another thread of the process may be writing the same to it */

@@ -97,11 +97,19 @@ struct {
 struct tt_path_scratch {
 	char bytes[2 * TT_EXE_SIZE];
 	__u32 start;
+	__u32 user; /* thread whose program run wrote last */
 };
+
+/*
+ * Where the kernel is preemptible (PREEMPT_LAZY too, the default since 7.0), so are programs: another
+ * thread's may run on the CPU before one has ended. Threads that do so seldom share a room, and who
+ * finds another's mark on it does without.
+ */
+#define TT_PATH_ROOMS 16
 
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
-	__uint(max_entries, 1);
+	__uint(max_entries, TT_PATH_ROOMS);
 	__type(key, __u32);
 	__type(value, struct tt_path_scratch);
 } path_scratch SEC(".maps");
