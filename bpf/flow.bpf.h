@@ -138,6 +138,27 @@ static __always_inline const struct tt_identity *keep_identity(struct task_struc
 	return kept;
 }
 
+#define TT_NEWS_NS 1000000000ull
+
+/*
+ * The reader takes its time over announcements. But /proc tells more of a process than we do, and some
+ * live for milliseconds: of each kind one a second is to be read at once.
+ */
+static __always_inline __u64 urgency_of(struct task_struct *task,
+					const struct tt_identity *identity)
+{
+	struct tt_kind kind = { .cgroup_id = identity->cgroup_id,
+				.exe = (__u64)BPF_CORE_READ(task, mm, exe_file, f_path.dentry),
+				.ppid = identity->ppid,
+				.uid = identity->uid };
+	__u64 now = bpf_ktime_get_boot_ns(), *told = bpf_map_lookup_elem(&kinds, &kind);
+
+	if (told && now - *told < TT_NEWS_NS)
+		return 0;
+	bpf_map_update_elem(&kinds, &kind, &now, BPF_ANY);
+	return BPF_RB_FORCE_WAKEUP;
+}
+
 /*
  * Tells user space at once who is behind a flow that was not announced before. Where the ring has no
  * room the helper looks the identity up when it drains the flow.
@@ -169,7 +190,7 @@ static __always_inline void announce(struct sock *sk, struct task_struct *task,
 	first->peer_port = peer_port(sk);
 	first->zero = 0;
 	first->identity = *identity;
-	bpf_ringbuf_submit(first, 0);
+	bpf_ringbuf_submit(first, urgency_of(task, identity));
 }
 
 /*

@@ -38,6 +38,7 @@ enum {
 
 enum {
 	BPF_RB_AVAIL_DATA = 0,
+	BPF_RB_FORCE_WAKEUP = 2,
 };
 
 enum bpf_map_type {

@@ -279,7 +279,7 @@ static __always_inline void on_listen(struct sock *sk, __u16 change)
 		read_identity((struct task_struct *)bpf_get_current_task(), &listen->identity);
 	else
 		__builtin_memset(&listen->identity, 0, sizeof(listen->identity));
-	bpf_ringbuf_submit(listen, 0);
+	bpf_ringbuf_submit(listen, BPF_RB_FORCE_WAKEUP);
 }
 
 #endif /* LIFECYCLE_BPF_H */

@@ -78,6 +78,25 @@ struct {
 	__uint(max_entries, 1 << 20);
 } ring SEC(".maps");
 
+/*
+ * When a process of a kind was last announced to a reader who was woken for it. Of one kind are those
+ * that user space names alike. Programs insert and read; the kernel evicts: at worst the reader is
+ * woken once more.
+ */
+struct tt_kind {
+	__u64 cgroup_id;
+	__u64 exe; /* address of the executable's dentry */
+	__u32 ppid;
+	__u32 uid;
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 1024);
+	__type(key, struct tt_kind);
+	__type(value, __u64);
+} kinds SEC(".maps");
+
 /* FIRST frames leave the rest of the ring to LISTEN frames, which nothing else can replace. */
 #define TT_RING_FOR_FIRST (3 << 18)
 

@@ -24,10 +24,12 @@
 #include "pins.h"
 #include "poll.h"
 #include "probe.h"
+#include "ring_watch.h"
 
 /* Either stream or poll is set. */
 struct helper {
 	struct stream *stream;
+	struct ring_watch ring;
 	struct poll *poll;
 	int rung;
 	int signal_fd;
@@ -188,7 +190,7 @@ static void serve(struct helper *helper)
 	struct epoll_event events[16];
 
 	for (;;) {
-		int n = epoll_wait(epoll_fd, events, 16, -1);
+		int n = epoll_wait(epoll_fd, events, 16, ring_watch_timeout(&helper->ring));
 
 		if (n < 0 && errno != EINTR)
 			die("cannot wait: %s", strerror(errno));
@@ -201,11 +203,12 @@ static void serve(struct helper *helper)
 				if (!frames_read_requests(answer, helper))
 					return;
 			} else if (helper->stream) {
-				stream_read(helper->stream);
+				ring_watch_ready(&helper->ring);
 			} else {
 				poll_read_notices(helper->poll, fd);
 			}
 		}
+		ring_watch_tick(&helper->ring);
 		frames_flush();
 	}
 }
@@ -264,7 +267,7 @@ static bool start_stream(struct helper *helper, const struct options *options)
 	if (!helper->pinned)
 		snprintf(helper->tried[helper->rung].text, TT_TEXT_SIZE, "not pinned: %.200s",
 			 why_not);
-	watch(stream_fd(helper->stream), true);
+	ring_watch_begin(&helper->ring, epoll_fd, helper->stream);
 	return true;
 }
 

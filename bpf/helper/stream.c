@@ -200,7 +200,7 @@ void stream_close(struct stream *stream)
 
 int stream_fd(const struct stream *stream)
 {
-	return ring_buffer__epoll_fd(stream->ring);
+	return stream->maps[MAP_RING];
 }
 
 bool stream_is_adopted(const struct stream *stream)

@@ -21,7 +21,10 @@ struct stream_result {
 int stream_open(const struct options *options, int rung, struct stream **stream, char *text);
 void stream_close(struct stream *stream);
 
-/* Becomes readable when the kernel has announced something. */
+/*
+ * Readable while there are announcements to read. Whoever waits for edges is woken by the first after
+ * all were read, and by each that can't wait.
+ */
 int stream_fd(const struct stream *stream);
 /* Passes announcements on as frames. */
 void stream_read(struct stream *stream);
