@@ -16,7 +16,14 @@ struct endpoint {
 struct address {
 	struct tt_listener_key key;
 	uint32_t snapshot;
+	uint64_t kept_until_ns;
 };
+
+/*
+ * Connections that were not seen before outlive their listener where both end with their process. They
+ * are judged when their notices come.
+ */
+#define KEPT_NS 5000000000ull
 
 struct holder {
 	uint32_t inode;
@@ -74,14 +81,18 @@ void listeners_note_destroyed(struct listeners *listeners, uint32_t netns,
 {
 	struct tt_listener_key key = key_of(netns, socket->local, socket->local_port);
 
-	/* As if the coming snapshot had seen it. */
 	note_address(listeners, &key);
-	((struct address *)table_find(&listeners->addresses, &key))->snapshot++;
+	((struct address *)table_find(&listeners->addresses, &key))->kept_until_ns =
+		boot_ns() + KEPT_NS;
 }
 
 static bool is_old_address(void *entry, void *arg)
 {
-	return ((struct address *)entry)->snapshot < ((struct listeners *)arg)->snapshot;
+	const struct listeners *listeners = arg;
+	const struct address *address = entry;
+
+	return address->snapshot < listeners->snapshot &&
+	       address->kept_until_ns < listeners->now_ns;
 }
 
 static bool is_old_endpoint(void *entry, void *arg)
@@ -95,6 +106,7 @@ void listeners_end(struct listeners *listeners, bool complete)
 	/* What an incomplete snapshot does not show may still be there. */
 	if (!complete)
 		return;
+	listeners->now_ns = boot_ns();
 	table_sweep(&listeners->addresses, is_old_address, listeners);
 	table_sweep(&listeners->endpoints, is_old_endpoint, listeners);
 }

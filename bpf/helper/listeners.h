@@ -11,6 +11,7 @@ struct listeners {
 	struct table endpoints; /* of struct endpoint: each socket that does */
 	struct table holders; /* of struct holder */
 	uint32_t snapshot; /* number of the current one */
+	uint64_t now_ns;
 	bool has_new; /* a socket appeared whose owners were not looked for yet */
 	bool complete; /* the last snapshot could be read in full */
 };
@@ -19,7 +20,7 @@ void listeners_init(struct listeners *listeners);
 /* A snapshot begins; until it ends, what was known before and what is noted now both count. */
 void listeners_begin(struct listeners *listeners);
 void listeners_note(struct listeners *listeners, uint32_t netns, const struct diag_socket *socket);
-/* A listening socket was destroyed: it counts until the end of the next snapshot. */
+/* A listening socket was destroyed: it still counts for some seconds, and in the next snapshot. */
 void listeners_note_destroyed(struct listeners *listeners, uint32_t netns,
 			      const struct diag_socket *socket);
 /* Ends the snapshot: forgets endpoints that were not noted in it. */
