@@ -53,16 +53,17 @@ struct seen {
 	uint32_t active, passive;
 };
 
-static void look(const struct tt_flow_key *key, const struct tt_flow_counts *counts, void *arg)
+static bool look(const struct tt_flow_key *key, const struct tt_flow_counts *counts, void *arg)
 {
 	struct seen *seen = arg;
 
 	if (key->service_port != seen->port || key->tgid != (uint32_t)getpid())
-		return;
+		return false;
 	if (key->direction == TT_ACTIVE)
 		seen->active += counts->opened;
 	else if (key->direction == TT_PASSIVE)
 		seen->passive += counts->opened;
+	return true;
 }
 
 int selftest(struct stream *stream, char *text)

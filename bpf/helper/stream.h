@@ -49,11 +49,11 @@ bool stream_is_adopted(const struct stream *stream);
 void stream_stats(struct stream *stream, struct tt_stats_frame *stats);
 
 /*
- * Takes what was counted since the last drain, without frames; for the self-test.
- * visit returns false to stop.
+ * Takes out of what was counted so far what take returns true for; the rest is told with the first
+ * drain. For the self-test.
  */
 void stream_take(struct stream *stream,
-		 void (*visit)(const struct tt_flow_key *, const struct tt_flow_counts *, void *),
+		 bool (*take)(const struct tt_flow_key *, const struct tt_flow_counts *, void *),
 		 void *arg);
 /* Forgets announcements read so far; for the self-test. */
 void stream_discard(struct stream *stream);

@@ -10,13 +10,29 @@
 
 #define SOCKETS_AT_ONCE 1024
 
-void stream_take(struct stream *stream, visit_counts *visit, void *arg)
+struct taking {
+	bool (*take)(const struct tt_flow_key *, const struct tt_flow_counts *, void *);
+	void *arg;
+	int map;
+};
+
+static void take_one(const struct tt_flow_key *key, const struct tt_flow_counts *counts, void *arg)
 {
-	if (!generations_swap(&stream->generations))
-		return;
-	generations_read(&stream->generations.list[0], visit, arg);
-	generations_acknowledge(&stream->generations, stream->generations.list[0].number);
-	stream->generations.list[0].fresh = true;
+	const struct taking *taking = arg;
+
+	if (taking->take(key, counts, taking->arg))
+		bpf_map_delete_elem(taking->map, key);
+}
+
+void stream_take(struct stream *stream,
+		 bool (*take)(const struct tt_flow_key *, const struct tt_flow_counts *, void *),
+		 void *arg)
+{
+	struct taking taking = { .take = take, .arg = arg };
+
+	/* What others counted stays: their sockets are known by now, and not found again. */
+	taking.map = stream->generations.list[0].fd;
+	generations_read(&stream->generations.list[0], take_one, &taking);
 }
 
 static void write_flow(const struct tt_flow_key *key, const struct tt_flow_counts *counts,

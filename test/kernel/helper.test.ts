@@ -50,6 +50,29 @@ for (const rung of Object.keys(NATIVE_RUNGS) as NativeRung[]) {
       }
     });
 
+    it('counts what opens while it comes up, once', async () => {
+      const [server, client] = [new Actor(), new Actor()];
+      const address = '127.0.0.1';
+      try {
+        const { port } = await server.listen(address, 4_096);
+        let isUp = false;
+        const starting = Tracer.start(NATIVE_RUNGS[rung]).finally(() => {
+          isUp = true;
+        });
+        let opened = 0;
+        while (!isUp && opened < 4_000) opened += await client.one(`open ${address} ${port} 4`);
+        const tracer = await starting;
+        try {
+          await tracer.report();
+          assert.equal(tracer.end('active', port).connections, opened);
+        } finally {
+          await tracer.stop();
+        }
+      } finally {
+        await Promise.all([server.end(), client.end()]);
+      }
+    });
+
     it('ends with 0 at the end of stdin', async () => {
       const child = spawn(HELPER_PROGRAM, NATIVE_RUNGS[rung], {
         stdio: ['pipe', 'pipe', 'ignore'],
