@@ -233,6 +233,20 @@ static __always_inline void on_established(struct sock *sk, __u64 id, int oldsta
 		TT_COUNT(sockets_full, 1);
 }
 
+/* Has begin_active() noted this task's connect? An older entry is of a socket whose end was missed. */
+static __always_inline bool is_begun(const struct tt_socket *socket)
+{
+	return socket && socket->phase == TT_CONNECTING &&
+	       socket->key.tgid == bpf_get_current_pid_tgid() >> 32;
+}
+
+/* Has on_established(), or accept before it, noted this connection? */
+static __always_inline bool is_established(const struct tt_socket *socket, struct sock *sk)
+{
+	return socket && (socket->phase == TT_PENDING ||
+			  (socket->phase == TT_COUNTED && socket->peer_port == peer_port(sk)));
+}
+
 /*
  * close() or shutdown() by the owner: the last chance to learn who that is. False if the socket is not
  * known: it is older than us, or the kernel skipped the programs that would have noted it.

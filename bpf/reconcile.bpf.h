@@ -98,6 +98,15 @@ static __always_inline void adopt(struct sock *sk, struct task_struct *task, int
 		drop_stale(id);
 }
 
+/* As on_local_close; one that is older than us is adopted while its owner can be told. */
+static __always_inline void on_owner_close(struct sock *sk, __u64 id, int oldstate)
+{
+	struct task_struct *task = (struct task_struct *)bpf_get_current_task();
+
+	if (!on_local_close(sk, id, oldstate))
+		adopt(sk, is_user_process(task) ? task : NULL, oldstate);
+}
+
 /*
  * The kernel goes on trying for two minutes (tcp_syn_retries); whoever asks meanwhile should see that
  * nobody answers. The second retransmission of a SYN is due three seconds after the first SYN.

@@ -80,15 +80,11 @@ int BPF_KRETPROBE(kretprobe_accept, struct sock *accepted)
 SEC("tp_btf/inet_sock_set_state")
 int BPF_PROG(on_state_by_owner, struct sock *sk, int oldstate, int newstate)
 {
-	struct task_struct *task;
-	__u64 id = (__u64)sk;
-
 	switch (newstate) {
 	case TCP_FIN_WAIT1:
 	case TCP_LAST_ACK:
-		task = (struct task_struct *)bpf_get_current_task();
-		if (is_traced(sk) && !on_local_close(sk, id, oldstate))
-			adopt(sk, is_user_process(task) ? task : NULL, oldstate);
+		if (is_traced(sk))
+			on_owner_close(sk, (__u64)sk, oldstate);
 		break;
 	case TCP_SYN_SENT:
 		if (connect_by_state && is_traced(sk))
@@ -117,6 +113,40 @@ int BPF_PROG(on_state_by_packet, struct sock *sk, int oldstate, int newstate)
 	} else if (newstate == TCP_CLOSE) {
 		if (oldstate != TCP_LISTEN && is_traced(sk))
 			on_closed(sk, id, oldstate);
+	}
+	return 0;
+}
+
+/*
+ * Makes up for what the two above were skipped for. Where the kernel may preempt them (tracepoints
+ * since 7.0), one that waits for its CPU keeps other tasks' transitions there from being seen, and this
+ * program is another one. Of what has been seen nothing is left for it to do.
+ */
+SEC("tp_btf/inet_sock_set_state")
+int BPF_PROG(on_state_missed, struct sock *sk, int oldstate, int newstate)
+{
+	__u64 id = (__u64)sk;
+	struct tt_socket *socket = bpf_map_lookup_elem(&sockets, &id);
+
+	switch (newstate) {
+	case TCP_SYN_SENT:
+		if (connect_by_state && !is_begun(socket) && is_traced(sk))
+			begin_active(sk, (struct task_struct *)bpf_get_current_task());
+		break;
+	case TCP_ESTABLISHED:
+		if ((oldstate == TCP_SYN_SENT || oldstate == TCP_SYN_RECV) &&
+		    !is_established(socket, sk) && is_traced(sk))
+			on_established(sk, id, oldstate);
+		break;
+	case TCP_FIN_WAIT1:
+	case TCP_LAST_ACK:
+		if (!(socket && socket->phase == TT_COUNTED) && is_traced(sk))
+			on_owner_close(sk, id, oldstate);
+		break;
+	case TCP_CLOSE:
+		if (socket && oldstate != TCP_LISTEN)
+			on_closed(sk, id, oldstate);
+		break;
 	}
 	return 0;
 }

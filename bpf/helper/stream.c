@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/utsname.h>
 #include <unistd.h>
 
 #include "frames.h"
@@ -35,12 +36,24 @@ static int accept_parameters(void)
 	return count;
 }
 
+/*
+ * a46023d5616e ("tracing: Guard __DECLARE_TRACE() use of __DO_TRACE_CALL() with SRCU-fast", 7.0) lets
+ * the kernel preempt programs on tracepoints.
+ */
+static bool preempts_tracepoints(void)
+{
+	struct utsname kernel;
+
+	return !uname(&kernel) && strtoul(kernel.release, NULL, 10) >= 7;
+}
+
 static void choose_programs(struct transtracer *bpf, int rung)
 {
 	int parameters = rung == TT_RUNG_FENTRY ? accept_parameters() : 0;
 	bool fentry = rung == TT_RUNG_FENTRY;
 	bool kprobe = rung == TT_RUNG_KPROBE;
 
+	bpf_program__set_autoload(bpf->progs.on_state_missed, preempts_tracepoints());
 	bpf_program__set_autoload(bpf->progs.fentry_tcp_connect, fentry);
 	bpf_program__set_autoload(bpf->progs.fexit_accept_4, fentry && parameters != 2);
 	bpf_program__set_autoload(bpf->progs.fexit_accept_2, fentry && parameters == 2);
@@ -221,56 +234,4 @@ void stream_discard(struct stream *stream)
 	stream->discard = true;
 	stream_read(stream);
 	stream->discard = false;
-}
-
-static void sum_stats(struct stream *stream, struct tt_kernel_stats *sum)
-{
-	int cpus = libbpf_num_possible_cpus();
-	struct tt_kernel_stats per_cpu[cpus];
-	uint32_t zero = 0;
-
-	memset(sum, 0, sizeof(*sum));
-	if (bpf_map_lookup_elem(stream->maps[MAP_STATS], &zero, per_cpu))
-		return;
-	for (int i = 0; i < cpus; i++) {
-		sum->ring_lost += per_cpu[i].ring_lost;
-		sum->flows_full += per_cpu[i].flows_full;
-		sum->sockets_full += per_cpu[i].sockets_full;
-		sum->pending_made += per_cpu[i].pending_made;
-		sum->pending_resolved += per_cpu[i].pending_resolved;
-	}
-}
-
-bool stream_has_pending(struct stream *stream)
-{
-	struct tt_kernel_stats sum;
-
-	sum_stats(stream, &sum);
-	return sum.pending_made != sum.pending_resolved;
-}
-
-/* Executions the kernel skipped because the program ran on that CPU already (since 5.12). */
-static uint64_t missed_probes(struct stream *stream)
-{
-	uint64_t missed = 0;
-
-	for (size_t i = 0; i < stream->link_count; i++) {
-		struct bpf_prog_info info = {};
-		uint32_t size = sizeof(info);
-
-		if (!bpf_obj_get_info_by_fd(stream->links[i].program_fd, &info, &size))
-			missed += info.recursion_misses;
-	}
-	return missed;
-}
-
-void stream_stats(struct stream *stream, struct tt_stats_frame *stats)
-{
-	struct tt_kernel_stats sum;
-
-	sum_stats(stream, &sum);
-	stats->ring_lost = sum.ring_lost;
-	stats->flows_full = sum.flows_full;
-	stats->sockets_full = sum.sockets_full;
-	stats->missed_probes = missed_probes(stream);
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* What the parts of a stream share: stream.c, stream_drain.c, stream_reconcile.c, pins.c. */
+/* What the parts of a stream share: stream.c, stream_drain.c, stream_reconcile.c, stream_stats.c, pins.c. */
 #ifndef STREAM_PRIVATE_H
 #define STREAM_PRIVATE_H
 

@@ -7,8 +7,9 @@ export interface Watching {
   readonly note: string;
 }
 
-/** Absolute since the programs were attached. */
+/** Absolute since the programs were attached, or between two reports. */
 export interface KnownLosses {
+  /** Events that are known to have been missed. */
   readonly lost: bigint;
   readonly missedProbes: bigint;
 }
@@ -91,29 +92,29 @@ export class CoverageTracker {
    * @param losses absolute since the helper's start
    * @returns what was lost since the previous report
    */
-  extend(atMs: number, losses: Losses): bigint {
+  extend(atMs: number, losses: Losses): KnownLosses {
     const lost = lostOf(losses) - this.#lost;
-    const missed = losses.missedProbes - this.#missedProbes;
+    const missedProbes = losses.missedProbes - this.#missedProbes;
     this.#lost += lost;
-    this.#missedProbes += missed;
-    if (this.#current === null || this.#watching === null) return lost;
+    this.#missedProbes += missedProbes;
+    if (this.#current === null || this.#watching === null) return { lost, missedProbes };
     if (atMs < this.#current.toMs - CLOCK_STEP_MS) {
       // The clock was set back: what is watched from now on is another interval.
       this.#current = this.#open(this.#watching, atMs, atMs, false);
     }
-    if (lost > 0n || missed > 0n) {
+    if (lost > 0n || missedProbes > 0n) {
       const lossy = this.#standAlone(this.#current, this.#watching);
       // Also where the wall clock was set back: an interval without length would not be written.
       this.#grow(lossy, Math.max(atMs, lossy.fromMs + 1));
       lossy.lost += lost;
-      lossy.missedProbes += missed;
+      lossy.missedProbes += missedProbes;
       this.#current = this.#open(this.#watching, lossy.toMs, lossy.toMs, false);
     } else {
       this.#grow(this.#current, atMs);
       if (this.#isBridge) this.#current = this.#open(this.#watching, atMs, atMs, false);
     }
     this.#isBridge = false;
-    return lost;
+    return { lost, missedProbes };
   }
 
   /**

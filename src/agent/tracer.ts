@@ -38,8 +38,8 @@ export interface TracerListener {
   /** A helper has come up. */
   watching(watching: Watching): void;
   /**
-   * A report has been taken over, of so many flows; `lost` events are known to have been missed since
-   * the last.
+   * A report has been taken over, of so many flows; `lost` events or executions are known to have
+   * been missed since the last.
    */
   reported(event: ReportedEvent, lost: bigint, flows: number): void;
   /** So many flows are new since the last report that the kernel's map of them fills up. */
@@ -258,13 +258,16 @@ export class Tracer {
     }
     table.roll(event.atMs);
     this.#isRepeated = false;
-    const lost = coverage.extend(event.atMs, event.losses);
-    if (lost > 0n) log.warn({ lost: Number(lost), losses: loggable(event) }, 'events were lost');
+    const { lost, missedProbes } = coverage.extend(event.atMs, event.losses);
+    if (lost + missedProbes > 0n) {
+      const counts = { lost: Number(lost), missedProbes: Number(missedProbes) };
+      log.warn({ ...counts, losses: loggable(event) }, 'events were lost');
+    }
     this.#progressed(event);
     const flows = this.#counted;
     this.#announced = 0;
     this.#counted = 0;
-    this.#listener.reported(event, lost, flows);
+    this.#listener.reported(event, lost + missedProbes, flows);
   }
 
   #progressed({ generation, atMs }: ReportedEvent): void {

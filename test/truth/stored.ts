@@ -105,7 +105,7 @@ export function readJsonl(
   }
   const lost = log
     .filter(({ msg }) => msg === 'events were lost')
-    .reduce((sum, line) => sum + Number(line['lost']), 0);
+    .reduce((sum, line) => sum + Number(line['lost']) + Number(line['missedProbes']), 0);
   return { flows: [...latest.values()].map(flowOfLine), lost };
 }
 

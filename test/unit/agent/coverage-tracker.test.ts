@@ -21,7 +21,7 @@ describe('coverage', () => {
   it('grows from report to report under one key', () => {
     const coverage = tracking();
     assert.deepEqual(coverage.takeChanged(), []); // no length yet
-    assert.equal(coverage.extend(2_000, losses()), 0n);
+    assert.equal(coverage.extend(2_000, losses()).lost, 0n);
     assert.deepEqual(coverage.takeChanged(), [
       {
         ...STREAM,
@@ -41,8 +41,8 @@ describe('coverage', () => {
   it('dates a loss: the interval in which it was stands alone', () => {
     const coverage = tracking();
     coverage.extend(2_000, losses());
-    assert.equal(coverage.extend(3_000, losses({ ringLost: 5n, noticesLost: 2n })), 7n);
-    assert.equal(coverage.extend(4_000, losses({ ringLost: 5n, noticesLost: 2n })), 0n);
+    assert.equal(coverage.extend(3_000, losses({ ringLost: 5n, noticesLost: 2n })).lost, 7n);
+    assert.equal(coverage.extend(4_000, losses({ ringLost: 5n, noticesLost: 2n })).lost, 0n);
     coverage.extend(5_000, losses({ ringLost: 5n, noticesLost: 2n, missedProbes: 3n }));
     coverage.extend(6_000, losses({ ringLost: 5n, noticesLost: 2n, missedProbes: 3n }));
     const records = coverage.takeChanged();
@@ -61,7 +61,7 @@ describe('coverage', () => {
 
   it('does not take vanished processes for losses', () => {
     const coverage = tracking();
-    assert.equal(coverage.extend(2_000, losses({ vanished: 9n, namespacesFailed: 1n })), 0n);
+    assert.equal(coverage.extend(2_000, losses({ vanished: 9n, namespacesFailed: 1n })).lost, 0n);
   });
 
   it('starts losses at zero with each helper', () => {
@@ -69,7 +69,7 @@ describe('coverage', () => {
     coverage.extend(2_000, losses({ flowsFull: 10n }));
     assert.equal(coverage.end(), 2_000);
     coverage.begin(STREAM, 5_000);
-    assert.equal(coverage.extend(6_000, losses({ flowsFull: 3n })), 3n);
+    assert.equal(coverage.extend(6_000, losses({ flowsFull: 3n })).lost, 3n);
   });
 
   it('ends at the last report, and a gap follows', () => {
@@ -98,8 +98,8 @@ describe('coverage', () => {
   it('goes on from an earlier report, with the losses told until then', () => {
     const coverage = new CoverageTracker();
     coverage.resume(STREAM, 1_000, 'unattended', { lost: 5n, missedProbes: 0n });
-    assert.equal(coverage.extend(9_000, losses({ flowsFull: 6n })), 1n);
-    assert.equal(coverage.extend(9_500, losses({ flowsFull: 6n })), 0n);
+    assert.equal(coverage.extend(9_000, losses({ flowsFull: 6n })).lost, 1n);
+    assert.equal(coverage.extend(9_500, losses({ flowsFull: 6n })).lost, 0n);
     assert.deepEqual(coverage.known, { lost: 6n, missedProbes: 0n });
     const records = coverage.takeChanged();
     assert.deepEqual(brief(records), [
@@ -190,7 +190,7 @@ describe('coverage', () => {
           atMs += byMs;
           if (what === 'extend') {
             absolute += lost;
-            assert.equal(coverage.extend(atMs, losses({ ringLost: absolute })), lost);
+            assert.equal(coverage.extend(atMs, losses({ ringLost: absolute })).lost, lost);
             if (watching) expected += lost;
           } else if (what === 'end') {
             const reported = coverage.end();
