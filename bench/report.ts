@@ -7,6 +7,7 @@ import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { REPOSITORY } from '../test/support/run.ts';
 import { type CmdbResults, cmdbSection } from './cmdb/report.ts';
+import type { Profiles } from './overhead/profiles.ts';
 import { type OverheadResults, overheadSection, type Section } from './overhead/report.ts';
 
 const DOCUMENT = join(REPOSITORY, 'docs', 'benchmarks.md');
@@ -14,9 +15,16 @@ const CHARTS = join(REPOSITORY, 'docs', 'benchmarks');
 
 /** Kinds of benchmarks by the name of their results file, in the order of the document. */
 const SECTIONS: Readonly<Record<string, (results: never) => Section>> = {
-  overhead: (results: OverheadResults) => overheadSection(results),
+  overhead: (results: OverheadResults) => overheadSection(results, profiles),
   cmdb: (results: CmdbResults) => cmdbSection(results),
 };
+
+/** Committed, unlike the results: taken by hand when there is something to explain. */
+const PROFILES = join(REPOSITORY, 'bench', 'overhead', 'profiles.json');
+
+const profiles = existsSync(PROFILES)
+  ? (JSON.parse(await readFile(PROFILES, 'utf8')) as Profiles)
+  : undefined;
 
 const PREFACE = `# Benchmarks
 

@@ -1,6 +1,7 @@
 #!/bin/sh
 # Installs the Debian or Ubuntu packages that a make target needs and this machine lacks.
-# usage: scripts/setup.sh PURPOSE...   with PURPOSE one of: build, check, test, fuzz, bench
+# usage: scripts/setup.sh PURPOSE...   with PURPOSE one of: build, check, test, fuzz, bench,
+# profile
 # Does nothing, and fast, when all is there. Anything else than Debian: says what to install.
 set -eu
 
@@ -49,8 +50,11 @@ iptables iptables
 taskset util-linux
 sysctl procps'
 		;;
+	profile)
+		echo 'perf linux-perf'
+		;;
 	*)
-		echo "setup: '$1' is no purpose; use build, check, test, fuzz or bench" >&2
+		echo "setup: '$1' is no purpose; use build, check, test, fuzz, bench or profile" >&2
 		exit 2
 		;;
 	esac

@@ -2,8 +2,11 @@ import { mkdirSync, readFileSync, rmdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { eventually } from '../../test/support/processes.ts';
 
+/** Names of the groups: the bench's pid follows, and what it is for. */
+export const GROUP_PREFIX = 'transtracer-bench-';
+
 /** Where the version 2 hierarchy is mounted, alone or beside version 1 (cgroups(7)). */
-function mountPoint(): string {
+export function mountPoint(): string {
   for (const line of readFileSync('/proc/self/mounts', 'utf8').split('\n')) {
     const [, directory, type] = line.split(' ');
     if (type === 'cgroup2' && directory !== undefined) return directory;
@@ -19,7 +22,7 @@ export class Cgroup {
   readonly #path: string;
 
   constructor(name: string) {
-    this.#path = join(mountPoint(), `transtracer-bench-${process.pid}-${name}`);
+    this.#path = join(mountPoint(), `${GROUP_PREFIX}${process.pid}-${name}`);
     mkdirSync(this.#path, { recursive: true });
   }
 
@@ -28,9 +31,18 @@ export class Cgroup {
     return ['sh', '-c', 'echo 0 >"$0/cgroup.procs" && exec "$@"', this.#path];
   }
 
-  /** Moves a process that runs already; its CPU time so far stays where it was spent. */
-  add(pid: number): void {
-    writeFileSync(join(this.#path, 'cgroup.procs'), String(pid));
+  /**
+   * Moves a process that runs already; its CPU time so far stays where it was spent. False when it
+   * has ended.
+   */
+  add(pid: number): boolean {
+    try {
+      writeFileSync(join(this.#path, 'cgroup.procs'), String(pid));
+      return true;
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code === 'ESRCH') return false;
+      throw error;
+    }
   }
 
   pids(): number[] {

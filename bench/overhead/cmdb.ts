@@ -7,7 +7,7 @@ import { type EmbeddedServer, startEmbedded } from '../../src/cmdb/embedded/serv
 import { migrate } from '../../src/cmdb/migrate.ts';
 import { temporaryDirectory, urlOf, withClient } from '../../test/support/postgres.ts';
 import { childrenOf } from '../../test/support/processes.ts';
-import { runOk } from '../../test/support/run.ts';
+import { run } from '../../test/support/run.ts';
 import { Cgroup } from './cgroup.ts';
 import type { Seen } from './seen.ts';
 import { CLIENT_CORE, SERVER_PORT } from './world.ts';
@@ -68,8 +68,8 @@ export class Cmdb {
     const file = join(embeddedLayout(this.#directory, true).cluster, 'postmaster.pid');
     const postmaster = Number((await readFile(file, 'utf8')).split('\n')[0]);
     for (const pid of [postmaster, ...childrenOf(postmaster)]) {
-      this.group.add(pid);
-      await runOk('taskset', ['-cp', String(CLIENT_CORE), String(pid)]);
+      if (!this.group.add(pid)) continue;
+      await run('taskset', ['-cp', String(CLIENT_CORE), String(pid)]); // it may end just then
     }
   }
 }

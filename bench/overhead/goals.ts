@@ -7,6 +7,8 @@ export interface Verdict {
   readonly measured: string;
   /** undefined: not measured in this run. */
   readonly met: boolean | undefined;
+  /** Workload and condition whose profile explains it. */
+  readonly profile?: readonly [workload: string, condition: string];
 }
 
 /** Figures of a run by workload and condition. */
@@ -28,96 +30,163 @@ export class Figures {
   }
 }
 
-function atMost(goal: string, value: number | undefined, limit: number, unit: string): Verdict {
-  return value === undefined
-    ? { goal, measured: 'not measured', met: undefined }
-    : { goal, measured: `${Number(value.toPrecision(3))} ${unit}`, met: value <= limit };
+const NOT_MEASURED = { measured: 'not measured', met: undefined } as const;
+
+const threeDigits = (value: number) => String(Number(value.toPrecision(3)));
+
+function atMost(
+  goal: string,
+  value: Spread | undefined,
+  limit: number,
+  unit: string,
+  profile?: Verdict['profile'],
+): Verdict {
+  const explained = profile ? { profile } : {};
+  if (!value) return { goal, ...NOT_MEASURED, ...explained };
+  const { median, min, max } = value;
+  const range = min === max ? '' : ` (${threeDigits(min)}\u2013${threeDigits(max)})`;
+  const measured = `${threeDigits(median)}${range} ${unit}`;
+  return { goal, measured, met: median <= limit, ...explained };
 }
 
-function ratioToSs(figures: Figures): Verdict {
-  const goal = 'poll each second, 19,900 connections: at most 1/10 of `ss -tnp` each second';
-  const [ours, ss] = ['poll', 'ss'].map((name) =>
-    figures.median('keepalive-19900', name, 'cpuPct'),
-  );
-  return atMost(goal, ours === undefined || !ss ? undefined : ours / ss, 0.1, 'of it');
+/** Poll's CPU as a part of another tool's, both medians of the same rounds. */
+function pollRatioTo(figures: Figures, condition: string, title: string): Verdict {
+  const goal = `poll each second, 19,900 connections: agent and helper at most 1/10 of ${title}`;
+  const [ours, theirs] = [
+    hostPct(figures, 'keepalive-19900', 'poll'),
+    figures.median('keepalive-19900', condition, 'cpuPct'),
+  ];
+  const profile = ['keepalive-19900', 'poll'] as const;
+  if (ours === undefined || !theirs) return { goal, ...NOT_MEASURED };
+  const ratio = ours / theirs;
+  const measured = `${threeDigits(ratio)} of it: ${threeDigits(ours)} of ${threeDigits(theirs)} %`;
+  return { goal, measured, met: ratio <= 0.1, profile };
 }
 
-/** Without database: what grows on the host with the load. */
-function userSpacePct(figures: Figures, workload: string): number | undefined {
-  const all = figures.median(workload, 'stream', 'cpuPct');
-  return all === undefined
-    ? undefined
-    : all - (figures.median(workload, 'stream', 'cpuCmdbPct') ?? 0);
+/** Agent and helper, without the database: what grows on the host with the load. */
+function hostPct(figures: Figures, workload: string, condition = 'stream'): number | undefined {
+  return figures.median(workload, condition, 'cpuHostPct');
 }
 
 /**
- * A ratio is within the noise floor when it is no greater than what "nobody traces" came to against
- * itself in the same run.
+ * Latencies are within the noise floor when their ratio to `none` is no greater than what a second
+ * `none` came to against the first in the same rounds.
  */
-function withinNoise(figures: Figures, figure: string, name: string): Verdict {
-  const goal = `fixed rate, 10,000 connections, stream: ${name} latency within the noise floor`;
-  const [ours, floor] = [
-    figures.spread('fixed-rate-10000', 'stream', figure),
-    figures.spread('fixed-rate-10000', 'none', figure),
-  ];
-  if (!ours || !floor) return { goal, measured: 'not measured', met: undefined };
-  const measured = `${ours.median} of none; none against none ${floor.min} to ${floor.max}`;
-  return { goal, measured, met: ours.median <= floor.max };
+function withinNoise(figures: Figures, workload: string, title: string): Verdict {
+  const goal = `${title}, stream: mean and 99th percentile of latency within the noise floor`;
+  const parts = [
+    { name: 'mean', figure: 'latencyMeanRatio' },
+    { name: 'p99', figure: 'latencyP99Ratio' },
+  ].map(({ name, figure }) => ({
+    name,
+    ours: figures.spread(workload, 'stream', figure)?.median,
+    floor: figures.spread(workload, 'none', figure),
+  }));
+  let met = true;
+  const texts: string[] = [];
+  for (const { name, ours, floor } of parts) {
+    if (ours === undefined || !floor) return { goal, ...NOT_MEASURED };
+    met &&= ours <= floor.max;
+    const noise = `${threeDigits(floor.min)} to ${threeDigits(floor.max)}`;
+    texts.push(`${name} ${threeDigits(ours)} of none (noise ${noise})`);
+  }
+  return { goal, measured: texts.join(', '), met, profile: [workload, 'stream'] };
 }
 
 function allNamed(figures: Figures): Verdict {
   const goal = '500 short-lived processes/s, stream: every process named';
   const named = figures.spread('procs-500', 'stream', 'namedPct')?.min;
   return named === undefined
-    ? { goal, measured: 'not measured', met: undefined }
-    : { goal, measured: `${named} %`, met: named === 100 };
+    ? { goal, ...NOT_MEASURED }
+    : { goal, measured: `${threeDigits(named)} %, in the worst round`, met: named >= 100 };
+}
+
+const RATES = [100, 1000, 5000, 10_000] as const;
+
+/** 100 times the connections into the same few flows may at most double what user space takes. */
+function growth(figures: Figures): Verdict {
+  const goal =
+    'user space grows with distinct flows, not with connections: 100 times the connections/s, at most twice the CPU';
+  const costs = RATES.map((rate) => ({ rate, pct: hostPct(figures, `churn-${rate}`) }));
+  const [first, last] = [costs[0]?.pct, costs.at(-1)?.pct];
+  if (first === undefined || last === undefined) return { goal, ...NOT_MEASURED };
+  const curve = costs.flatMap(({ rate, pct }) =>
+    pct === undefined ? [] : [`${threeDigits(pct)} % at ${rate}/s`],
+  );
+  return {
+    goal,
+    measured: curve.join(', '),
+    met: last <= 2 * first,
+    profile: ['churn-10000', 'stream'],
+  };
+}
+
+/** Memory with 19,900 connections against 5,000, of both processes. */
+function flatMemory(figures: Figures): Verdict {
+  const goal = 'memory of both flat in connections: 19,900 against 5,000, at most 1.1 times';
+  const ratios = ['agentRssMb', 'helperRssMb'].map((figure) => {
+    const [small, large] = ['keepalive-5000', 'keepalive-19900'].map((workload) =>
+      figures.median(workload, 'stream', figure),
+    );
+    return small && large ? large / small : undefined;
+  });
+  const [agent, helper] = ratios;
+  if (agent === undefined || helper === undefined) return { goal, ...NOT_MEASURED };
+  const measured = `agent ${threeDigits(agent)}, helper ${threeDigits(helper)} times`;
+  return { goal, measured, met: agent <= 1.1 && helper <= 1.1 };
 }
 
 export function verdicts(figures: Figures): readonly Verdict[] {
-  const median = (workload: string, figure: string, condition = 'stream') =>
-    figures.median(workload, condition, figure);
+  const of = (workload: string, figure: string) => figures.spread(workload, 'stream', figure);
   return [
-    ratioToSs(figures),
+    pollRatioTo(figures, 'ss', '`ss -tnp` each second'),
+    pollRatioTo(figures, 'authors', "the authors' ttracerd"),
     atMost(
-      'stream, 19,900 keep-alive connections: at most 1 % of a core in all',
-      median('keepalive-19900', 'cpuPct'),
+      'stream, 19,900 keep-alive connections: at most 1 % of a core in all, reconcile included',
+      of('keepalive-19900', 'cpuPct'),
       1,
       '%',
+      ['keepalive-19900', 'stream'],
     ),
     atMost(
-      'stream, 10,000 new connections/s: user space at most 1 % of a core',
-      userSpacePct(figures, 'churn-10000'),
+      'stream, 10,000 new connections/s into few flows: user space at most 1 % of a core',
+      of('churn-10000', 'cpuHostPct'),
       1,
       '%',
+      ['churn-10000', 'stream'],
     ),
     atMost(
       'the same: under 1 us of BPF a connection, beginning and end',
-      median('churn-10000', 'bpfNsPerConnection'),
+      of('churn-10000', 'bpfNsPerConnection'),
       1000,
       'ns',
+      ['churn-10000', 'stream'],
     ),
     atMost(
       '500 short-lived processes/s, stream: at most 10 % of a core in all',
-      median('procs-500', 'cpuPct'),
+      of('procs-500', 'cpuPct'),
       10,
       '%',
+      ['procs-500', 'stream'],
     ),
     allNamed(figures),
-    withinNoise(figures, 'latencyMeanRatio', 'mean'),
-    withinNoise(figures, 'latencyP99Ratio', '99th percentile of'),
-    atMost('idle, stream: under 0.1 % of a core', median('idle', 'cpuPct'), 0.1, '%'),
-    atMost(
-      'agent under 90 MB with 10,000 live flows and more (50,000 here)',
-      median('peers-50000', 'agentRssMb'),
-      90,
-      'MB',
+    ...[1000, 5000, 10_000].map((rate) =>
+      withinNoise(figures, `churn-${rate}`, `${rate.toLocaleString('en-US')} new connections/s`),
     ),
+    withinNoise(figures, 'fixed-rate-10000', 'fixed rate over 10,000 connections'),
+    atMost('idle, stream: under 0.1 % of a core', of('idle', 'cpuPct'), 0.1, '%', [
+      'idle',
+      'stream',
+    ]),
+    atMost('agent under 90 MB with 10,000 live flows', of('peers-10000', 'agentRssMb'), 90, 'MB'),
     atMost(
       'helper under 8 MB with 19,900 connections, stream',
-      median('keepalive-19900', 'helperRssMb'),
+      of('keepalive-19900', 'helperRssMb'),
       8,
       'MB',
     ),
-    atMost('attached in under 1 s', median('keepalive-19900', 'startMs'), 1000, 'ms'),
+    flatMemory(figures),
+    atMost('attached in under 1 s', of('idle', 'startMs'), 1000, 'ms'),
+    growth(figures),
   ];
 }

@@ -1,27 +1,26 @@
 /**
- * What tracing costs: every workload under every condition, in turn, round by round, so that a drift
- * of the machine hits all alike. `QUICK=1` only shows that all works. Writes
- * bench/results/overhead.json.
+ * What tracing costs: every workload under every condition, in turn, round by round. `QUICK=1` only
+ * shows that all works; `BENCH_ONLY` names the workloads to run. Writes bench/results/overhead.json
+ * after each workload.
  */
-import { mkdir, writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
-import { REPOSITORY, run } from '../../test/support/run.ts';
-import { describeMachine } from '../machine.ts';
-import { withBpfStatistics } from './bpf-time.ts';
+import { tmpdir } from 'node:os';
+import { run } from '../../test/support/run.ts';
+import { BenchRun, secondsOf, type Task } from './bench-run.ts';
 import { Cgroup } from './cgroup.ts';
 import { Cmdb } from './cmdb.ts';
-import { type Bench, type Measurement, measure } from './measure.ts';
+import { ownDirectory, removeOf, removeStale, restore, settings } from './leftovers.ts';
+import type { Bench } from './measure.ts';
 import { OURS } from './ours.ts';
-import { type Round, type Row, rowOf } from './rows.ts';
+import { BUDGET_SECONDS, CMDB_SECONDS } from './plan.ts';
+import { RESULTS_FILE, writeResults } from './results.ts';
+import type { Row } from './rows.ts';
 import { toolConditions } from './tools.ts';
 import type { Condition } from './tracer.ts';
-import { type Workload, workloads } from './workloads.ts';
-
-/** A round in which others took more of a core than this is repeated, so often at most. */
-const FOREIGN_LIMIT_PCT = 10;
-const REPEATS = 2;
+import { workloads } from './workloads.ts';
 
 const isQuick = (process.env['QUICK'] ?? '') !== '';
+/** Exit codes of a shell for a program that a signal ended. */
+const SIGNALLED = { SIGINT: 130, SIGTERM: 143 } as const;
 
 function say(line: string): void {
   process.stderr.write(`${line}\n`);
@@ -41,101 +40,80 @@ async function usable(conditions: readonly Condition[]): Promise<Map<string, Con
   return found;
 }
 
-async function measureQuietly(
-  bench: Bench,
-  workload: Workload,
-  condition: Condition | undefined,
-): Promise<Measurement> {
-  for (let repeats = 0; ; repeats++) {
-    const measured = await measure(bench, workload, condition);
-    if (measured.foreignCpuPct <= FOREIGN_LIMIT_PCT || repeats === REPEATS) return measured;
-  }
+async function tasks(): Promise<Task[]> {
+  const known = await usable([...OURS, ...toolConditions(process.env['BENCH_AUTHORS'])]);
+  const only = process.env['BENCH_ONLY']?.split(',');
+  return workloads(isQuick)
+    .filter(({ name }) => !only || only.includes(name))
+    .map((workload) => {
+      const names = [...workload.conditions, ...(known.has('authors') ? ['authors'] : [])];
+      return { workload, conditions: names.flatMap((name) => known.get(name) ?? []) };
+    });
 }
 
-/** One round: none, every condition, and none again. */
-async function runRound(
-  bench: Bench,
-  workload: Workload,
-  conditions: readonly Condition[],
-): Promise<Map<string, Round>> {
-  const round = new Map<string, Round>();
-  const none = workload.alone ? undefined : await measureQuietly(bench, workload, undefined);
-  for (const condition of conditions) {
-    const measured = await measureQuietly(bench, workload, condition);
-    round.set(condition.name, { measured, none });
+async function measureAll(bench: Bench, all: readonly Task[], budget: number): Promise<void> {
+  const benchRun = new BenchRun(bench, budget, say);
+  const rows: Row[] = [];
+  const missing = all.map(({ workload }) => workload.name);
+  for (const [index, task] of all.entries()) {
+    const at = String(benchRun.seconds).padStart(5);
+    say(`${at} s  ${task.workload.name}, planned ${Math.round(secondsOf(task))} s`);
+    const found = await benchRun.measure(task, all.slice(index + 1));
+    rows.push(...found);
+    if (found.length > 0) missing.splice(missing.indexOf(task.workload.name), 1);
+    await writeResults(rows, missing, { quick: isQuick, seconds: benchRun.seconds });
   }
-  if (none) {
-    round.set('none', { measured: await measureQuietly(bench, workload, undefined), none });
-  }
-  return round;
+  say(`${String(benchRun.seconds).padStart(5)} s  done: ${RESULTS_FILE}`);
 }
 
-async function runWorkload(
-  bench: Bench,
-  workload: Workload,
-  known: ReadonlyMap<string, Condition>,
-): Promise<Row[]> {
-  const names = [...workload.conditions, ...(known.has('authors') ? ['authors'] : [])];
-  const conditions = names.flatMap((name) => known.get(name) ?? []);
-  const rounds = new Map<string, Round[]>();
-  const add = (round: ReadonlyMap<string, Round>) => {
-    for (const [name, one] of round) rounds.set(name, [...(rounds.get(name) ?? []), one]);
-  };
-  for (let done = 0; done < workload.rounds; done++) {
-    add(await runRound(bench, workload, conditions));
+/** A run that a signal ends takes with it what it has started and made. */
+function cleanUpOnSignal(cleanUp: () => Promise<void>): { readonly stopping: boolean } {
+  const state = { stopping: false };
+  for (const [signal, code] of Object.entries(SIGNALLED)) {
+    process.once(signal, () => {
+      state.stopping = true;
+      say(`${signal}: stops; ${RESULTS_FILE} has the workloads that were done`);
+      // Whoever waits for what is ended now fails.
+      process.on('unhandledRejection', () => undefined);
+      cleanUp()
+        .catch((error: unknown) => say(String(error)))
+        .finally(() => process.exit(code));
+    });
   }
-  const rows = [...rounds].map(([name, all]) => rowOf(workload.name, name, all));
-  const stream = known.get('stream');
-  if (workload.conditions.includes('stream') && stream) {
-    const measured = await withBpfStatistics(() => measure(bench, workload, stream));
-    const { bpfNsPerConnection, bpfPct } = rowOf(workload.name, 'stream', [
-      { measured, none: undefined },
-    ]);
-    return rows.map((row) =>
-      row.condition === 'stream'
-        ? {
-            ...row,
-            ...(bpfNsPerConnection ? { bpfNsPerConnection } : {}),
-            ...(bpfPct ? { bpfPct } : {}),
-          }
-        : row,
-    );
-  }
-  return rows;
+  return state;
 }
 
 async function main(): Promise<void> {
-  const startedMs = performance.now();
-  const known = await usable([...OURS, ...toolConditions(process.env['BENCH_AUTHORS'])]);
-  const bench = {
-    cmdb: await Cmdb.start(),
-    group: new Cgroup('tracer'),
-    helperGroup: new Cgroup('helper'),
+  const root = tmpdir();
+  await removeStale(root);
+  const saved = settings();
+  process.env['TMPDIR'] = await ownDirectory(root);
+  const cleanUp = async () => {
+    restore(saved);
+    await removeOf(process.pid, root);
   };
-  const rows: Row[] = [];
-  const only = process.env['BENCH_ONLY']?.split(',');
+  const signals = cleanUpOnSignal(cleanUp);
   try {
-    for (const workload of workloads(isQuick)) {
-      if (only && !only.includes(workload.name)) continue;
-      const seconds = Math.round((performance.now() - startedMs) / 1000);
-      say(`${String(seconds).padStart(5)} s  ${workload.name}`);
-      rows.push(...(await runWorkload(bench, workload, known)));
-    }
+    await runAll();
   } catch (error) {
-    say(`failed: ${error instanceof Error ? error.stack : String(error)}`);
-    throw error;
-  } finally {
-    await bench.cmdb.stop();
-    await bench.group.remove();
-    await bench.helperGroup.remove();
+    if (!signals.stopping) say(`failed: ${error instanceof Error ? error.stack : String(error)}`);
+    process.exitCode = 1;
   }
-  const seconds = Math.round((performance.now() - startedMs) / 1000);
-  const results = join(REPOSITORY, 'bench', 'results');
-  await mkdir(results, { recursive: true });
-  const machine = await describeMachine();
-  const text = JSON.stringify({ machine, quick: isQuick, seconds, rows }, undefined, 1);
-  await writeFile(join(results, 'overhead.json'), `${text}\n`);
-  say(`${String(seconds).padStart(5)} s  done: bench/results/overhead.json`);
+  if (!signals.stopping) await cleanUp();
+}
+
+async function runAll(): Promise<void> {
+  const all = await tasks();
+  const budget = isQuick ? BUDGET_SECONDS.quick : BUDGET_SECONDS.full;
+  const planned = all.reduce((sum, task) => sum + secondsOf(task), CMDB_SECONDS);
+  say(`planned: ${all.length} workloads in ${Math.round(planned)} s, ended by ${budget} s`);
+  const cmdb = await Cmdb.start();
+  try {
+    const bench = { cmdb, group: new Cgroup('tracer'), helperGroup: new Cgroup('helper') };
+    await measureAll(bench, all, budget - CMDB_SECONDS);
+  } finally {
+    await cmdb.stop();
+  }
 }
 
 await main();

@@ -5,9 +5,8 @@ import type { Cmdb } from './cmdb.ts';
 import type { LoadFigures } from './load.ts';
 import { foreignCpuMs, grownMs, type Memory, memoryOf } from './proc.ts';
 import type { Seen } from './seen.ts';
-import type { Condition, RunningTracer } from './tracer.ts';
-import type { Workload } from './workloads.ts';
-import { World } from './world.ts';
+import type { RunningTracer } from './tracer.ts';
+import type { World } from './world.ts';
 
 /** One workload under one condition, once. CPU in percent of one core. */
 export interface Measurement {
@@ -40,32 +39,8 @@ export interface Bench {
 /** Between the start of a tracer and the measurement. */
 const SETTLE_MS = 500;
 
-/** Measures in a new world. `condition` undefined: nobody traces. */
-export async function measure(
-  bench: Bench,
-  workload: Workload,
-  condition: Condition | undefined,
-): Promise<Measurement> {
-  const world = await World.create();
-  try {
-    const load = await workload.start(world);
-    try {
-      const { side, seconds, allNetns = false } = workload;
-      const setting = { world, cmdb: bench.cmdb, group: bench.group, side, seconds, allNetns };
-      const tracer = await condition?.start(setting);
-      const during = await measureOnce(bench, world, tracer, () => load.run(seconds));
-      const seen = await tracer?.stop();
-      const truth = load.opened + during.load.connections;
-      return { ...during, truth, ...(seen ? { seen } : {}) };
-    } finally {
-      await load.stop();
-    }
-  } finally {
-    await world.destroy();
-  }
-}
-
-async function measureOnce(
+/** Measures a load that runs meanwhile, with a tracer that has attached or none. */
+export async function measureOnce(
   { cmdb, group, helperGroup }: Bench,
   world: World,
   tracer: RunningTracer | undefined,

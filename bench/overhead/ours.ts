@@ -7,20 +7,24 @@ import type { Condition, RunningTracer, Setting } from './tracer.ts';
 const PROCESS = { server: 'nginx', client: 'bench-load' } as const;
 const OPENS = { server: 'P', client: 'A' } as const;
 
+/** The defaults: how long a window shows what an agent costs in the long run. */
+const [FLUSH_SECONDS, RECONCILE_SECONDS] = [10, 30];
+
 /**
- * One flush, and one snapshot when streaming, fall into each measurement, however short it is: more
- * often than by default, so that our cost is rather over- than understated. Polling takes a snapshot
- * each second anyway; its search for owners in /proc comes by default every 30 s, and once a second it
- * would be another tool.
+ * One flush, and one reconcile when streaming, fall into each measurement, however short it is: in a
+ * window shorter than the defaults more often than by default, so that our cost is rather over- than
+ * understated. Polling takes a snapshot each second anyway; its search for owners in /proc comes by
+ * default every 30 s, and once a second it would be another tool.
  */
 function intervals(mode: 'stream' | 'poll', seconds: number): readonly string[] {
-  const flush = ['--flush-interval', `${seconds}s`];
-  return mode === 'poll' ? flush : [...flush, '--reconcile-interval', `${seconds}s`];
+  const flush = ['--flush-interval', `${Math.min(seconds, FLUSH_SECONDS)}s`];
+  const reconcile = ['--reconcile-interval', `${Math.min(seconds, RECONCILE_SECONDS)}s`];
+  return mode === 'poll' ? flush : [...flush, ...reconcile];
 }
 
 /** Our agent, as a user would start it on the host that is traced. */
 async function start(mode: 'stream' | 'poll', setting: Setting): Promise<RunningTracer> {
-  const { world, cmdb, group, side, allNetns, seconds } = setting;
+  const { world, cmdb, group, side, allNetns, seconds, profiler = [] } = setting;
   const dataDir = await temporaryDirectory();
   const hostId = cmdb.newHostId();
   const place = allNetns ? [...group.wrapper, 'taskset', '-c', '0'] : world.on(side, group);
@@ -30,7 +34,7 @@ async function start(mode: 'stream' | 'poll', setting: Setting): Promise<Running
       ...['--host-id', hostId, '--host-name', `bench-${side}`, '--data-dir', dataDir],
       ...intervals(mode, seconds),
     ],
-    { wrapper: place },
+    { wrapper: [...place, ...profiler] },
   );
   try {
     await agent.ready();
@@ -43,6 +47,7 @@ async function start(mode: 'stream' | 'poll', setting: Setting): Promise<Running
       new Date(String((await agent.logged('attached'))['time'])).getTime() - agent.startedAtMs,
     agentPid: agent.pid,
     helperPid: agent.helperPid,
+    kill: () => agent.kill(),
     stop: async () => {
       const { code, stderr } = await agent.stop();
       if (code !== 0) throw new Error(`ttracerd ended with ${code}: ${stderr}`);

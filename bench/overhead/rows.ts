@@ -21,8 +21,11 @@ const FIGURES: Readonly<Record<string, Figure>> = {
   cpuPct: ({ measured }) => measured.cpuPct,
   cpuHelperPct: ({ measured }) => measured.cpuHelperPct,
   cpuCmdbPct: ({ measured }) => measured.cpuCmdbPct,
+  cpuHostPct: ({ measured: { cpuPct, cpuCmdbPct } }) =>
+    cpuCmdbPct === undefined ? undefined : cpuPct - cpuCmdbPct,
   cpuAllPct: ({ measured }) => measured.cpuAllPct,
   foreignCpuPct: ({ measured }) => measured.foreignCpuPct,
+  failed: ({ measured }) => measured.load.failed || undefined,
   perSecond: ({ measured }) => measured.load.perSecond,
   latencyMeanUs: ({ measured }) => measured.load.latencyMeanUs,
   latencyP50Us: ({ measured }) => measured.load.latencyP50Us,

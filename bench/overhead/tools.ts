@@ -45,6 +45,17 @@ function iptables(world: World, side: 'server' | 'client', ...rule: readonly str
   return runOk(command, rest);
 }
 
+/** The next tracer of the same world finds no rule, and no connection that is tracked. */
+async function clearFilter(world: World, side: 'server' | 'client'): Promise<void> {
+  for (const argv of [
+    ['iptables', '-w', '-F', 'INPUT'],
+    ['conntrack', '-F'],
+  ]) {
+    const [command = '', ...rest] = [...world.inside(side), ...argv];
+    await runOk(command, rest);
+  }
+}
+
 const inputRule = ['-p', 'tcp', '--dport', String(SERVER_PORT), '-m', 'conntrack', '--ctstate'];
 const log = ['-j', 'LOG', '--log-level', 'debug', '--log-prefix', 'transtracer-bench: '];
 
@@ -64,14 +75,14 @@ const TOOLS: readonly Tool[] = [
   },
   {
     name: 'iptables-new',
-    needs: ['iptables', 'dmesg'],
+    needs: ['iptables', 'conntrack', 'dmesg'],
     argv: ['dmesg', '--follow-new'],
     prepare: (world, side) => logConnections(world, side, 'NEW'),
     connectionOf: peerBy(PEER.log),
   },
   {
     name: 'iptables-estb',
-    needs: ['iptables', 'dmesg'],
+    needs: ['iptables', 'conntrack', 'dmesg'],
     argv: ['dmesg', '--follow-new'],
     prepare: (world, side) => logConnections(world, side, 'ESTABLISHED'),
     connectionOf: peerBy(PEER.log),
@@ -132,9 +143,11 @@ async function start(tool: Tool, { world, group, side }: Setting): Promise<Runni
   const startMs = performance.now() - startedMs;
   return {
     ...(tool.readyWhen ? { startMs } : {}),
+    kill: () => end(child),
     stop: async () => {
       await sleep(DEFAULT_PAUSE_MS); // for what it has buffered
       await end(child);
+      if (tool.prepare) await clearFilter(world, side);
       const connections = await countConnections(tool, out);
       await rm(directory, { recursive: true, force: true });
       return { connections };

@@ -16,6 +16,8 @@ export interface Setting {
   readonly allNetns: boolean;
   /** Length of the measurement to come, seconds. */
   readonly seconds: number;
+  /** Command that runs what follows under a profiler, for our agent. */
+  readonly profiler?: readonly string[];
 }
 
 /** A tracer that has attached. */
@@ -27,6 +29,8 @@ export interface RunningTracer {
   readonly agentPid?: number;
   /** Ends it; gives what it had seen. */
   stop(): Promise<Seen>;
+  /** Ends it when its measurement failed. */
+  kill(): Promise<void>;
 }
 
 export interface Condition {

@@ -4,99 +4,163 @@ import type { World } from './world.ts';
 
 export interface Workload {
   readonly name: string;
-  /** Besides `none`, which is measured twice in each round: the noise floor. */
+  /** Besides `none`. */
   readonly conditions: readonly string[];
   readonly rounds: number;
+  /** Length of a measurement. */
   readonly seconds: number;
+  /** Where it is another under some conditions. */
+  readonly windows?: Readonly<Record<string, number>>;
   readonly start: StartLoad;
+  /** What `start` takes beyond the hosts and their nginx, seconds. */
+  readonly startSeconds?: number;
+  /**
+   * Hosts and clients are the same in all rounds: right where nothing remains of a measurement that
+   * the next one meets, as with connections that last anyway.
+   */
+  readonly kept?: true;
   /** Whose connections are traced. */
   readonly side: 'server' | 'client';
   readonly allNetns?: true;
-  /** Nobody is served: there is nothing to compare with `none`. */
-  readonly alone?: true;
+  /** `none` is measured so often in each round; the second time is the noise floor. */
+  readonly none: 0 | 1 | 2;
+  /** Once more at the end, with the kernel's clock of BPF programs. */
+  readonly bpfTime?: true;
 }
 
-const LASTING = ['ss', 'stream', 'poll'];
-const SHORT = ['bpftrace', 'stream', 'poll'];
+export function secondsUnder(workload: Workload, condition: string | undefined): number {
+  return workload.windows?.[condition ?? 'none'] ?? workload.seconds;
+}
 
 /** Half of what this server can do: the open loop's latency is not the queue of a full server. */
 const FIXED_RATE_PER_S = 6000;
 
-function full(): readonly Workload[] {
-  const server = { rounds: 5, seconds: 3, side: 'server' } as const;
-  return [
-    { ...server, name: 'keepalive-5000', conditions: LASTING, start: closedLoop(5000) },
-    { ...server, name: 'keepalive-10000', conditions: LASTING, start: closedLoop(10_000) },
-    {
-      ...server,
-      name: 'keepalive-19900',
-      conditions: ['ss', 'iptables-estb', 'stream', 'poll'],
-      start: closedLoop(19_900),
-    },
-    {
-      ...server,
-      name: 'fixed-rate-10000',
-      conditions: ['ss', 'iptables-estb', 'conntrack', 'stream', 'poll'],
-      start: fixedRate(10_000, FIXED_RATE_PER_S),
-    },
-    { ...server, name: 'churn-100', conditions: ['stream', 'poll'], start: churn(100) },
-    { ...server, name: 'churn-1000', conditions: SHORT, start: churn(1000) },
-    { ...server, name: 'churn-5000', conditions: SHORT, start: churn(5000) },
-    {
-      ...server,
-      name: 'churn-10000',
-      conditions: ['iptables-new', 'conntrack', 'tcpdump', ...SHORT],
-      start: churn(10_000),
-    },
-    { ...server, name: 'churn-max', conditions: ['conntrack', 'stream'], start: churn(0) },
-    { ...server, name: 'procs-100', conditions: ['stream'], start: procs(100), side: 'client' },
-    {
-      ...server,
-      name: 'procs-500',
-      conditions: ['ss', 'bpftrace', 'stream', 'poll'],
-      start: procs(500),
-      side: 'client',
-    },
-    {
-      ...server,
-      name: 'peers-50000',
-      conditions: ['stream', 'poll'],
-      seconds: 10,
-      rounds: 2,
-      start: churn(5000, 50_000),
-      alone: true,
-    },
-    {
-      ...server,
-      name: 'idle',
-      conditions: ['stream', 'poll'],
-      seconds: 15,
-      start: silence,
-      alone: true,
-      rounds: 3,
-    },
-    {
-      ...server,
-      name: 'netns-200',
-      conditions: ['stream', 'poll'],
-      rounds: 3,
-      start: inManyNamespaces(200),
-      alone: true,
-      allNetns: true,
-    },
-  ];
-}
+const ROUNDS = 5;
+const SERVER = { rounds: ROUNDS, seconds: 3, side: 'server', none: 2 } as const;
+/** Nobody's latency is compared: `none` would say nothing. */
+const ALONE = { ...SERVER, none: 0 } as const;
+
+const LASTING: readonly Workload[] = [
+  {
+    ...SERVER,
+    name: 'keepalive-5000',
+    conditions: ['ss', 'stream', 'poll'],
+    start: closedLoop(5000),
+    startSeconds: 2,
+    kept: true,
+    none: 1,
+  },
+  {
+    ...SERVER,
+    name: 'keepalive-10000',
+    conditions: ['ss', 'stream', 'poll'],
+    start: closedLoop(10_000),
+    startSeconds: 3,
+    kept: true,
+    none: 1,
+  },
+  {
+    ...SERVER,
+    name: 'keepalive-19900',
+    conditions: ['ss', 'iptables-estb', 'stream', 'poll'],
+    windows: { stream: 30 },
+    start: closedLoop(19_900),
+    startSeconds: 6,
+    kept: true,
+    bpfTime: true,
+  },
+  {
+    ...SERVER,
+    name: 'fixed-rate-10000',
+    conditions: ['ss', 'iptables-estb', 'stream', 'poll'],
+    start: fixedRate(10_000, FIXED_RATE_PER_S),
+    startSeconds: 2,
+    kept: true,
+  },
+];
+
+const SHORT: readonly Workload[] = [
+  { ...ALONE, name: 'churn-100', conditions: ['stream'], start: churn(100), bpfTime: true },
+  {
+    ...SERVER,
+    name: 'churn-1000',
+    conditions: ['conntrack', 'bpftrace', 'stream'],
+    start: churn(1000),
+    bpfTime: true,
+  },
+  {
+    ...SERVER,
+    name: 'churn-5000',
+    conditions: ['conntrack', 'stream'],
+    start: churn(5000),
+    bpfTime: true,
+  },
+  {
+    ...SERVER,
+    name: 'churn-10000',
+    conditions: ['iptables-new', 'conntrack', 'tcpdump', 'bpftrace', 'stream', 'poll'],
+    start: churn(10_000),
+    bpfTime: true,
+  },
+  { ...SERVER, name: 'churn-max', conditions: ['stream'], start: churn(0), none: 1 },
+  { ...ALONE, name: 'procs-100', conditions: ['stream'], start: procs(100), side: 'client' },
+  {
+    ...ALONE,
+    name: 'procs-500',
+    conditions: ['bpftrace', 'stream', 'poll'],
+    start: procs(500),
+    side: 'client',
+    bpfTime: true,
+  },
+];
+
+const MANY: readonly Workload[] = [
+  {
+    ...ALONE,
+    name: 'peers-10000',
+    conditions: ['stream'],
+    start: churn(5000, 10_000),
+  },
+  {
+    ...ALONE,
+    name: 'peers-50000',
+    conditions: ['stream', 'poll'],
+    seconds: 10,
+    start: churn(5000, 50_000),
+  },
+  {
+    ...ALONE,
+    name: 'idle',
+    conditions: ['stream', 'poll'],
+    seconds: 5,
+    windows: { stream: 30 },
+    start: silence,
+    kept: true,
+  },
+  {
+    ...ALONE,
+    name: 'netns-200',
+    conditions: ['stream', 'poll'],
+    start: inManyNamespaces(200),
+    startSeconds: 4,
+    kept: true,
+    allNetns: true,
+  },
+];
 
 /** The same workloads where they are cheap, once each: it shows that all works, not what it costs. */
-function quick(): readonly Workload[] {
-  const kept = new Set(['keepalive-19900', 'fixed-rate-10000', 'churn-10000', 'procs-500', 'idle']);
-  return full()
-    .filter(({ name }) => kept.has(name))
-    .map((workload) => ({ ...workload, rounds: 1, seconds: Math.min(workload.seconds, 2) }));
-}
+const IN_QUICK = new Set([
+  ...['keepalive-19900', 'fixed-rate-10000', 'churn-100', 'churn-10000'],
+  ...['procs-500', 'peers-10000', 'idle'],
+]);
+const QUICK_SECONDS = 2;
 
 export function workloads(isQuick: boolean): readonly Workload[] {
-  return isQuick ? quick() : full();
+  const all = [...LASTING, ...SHORT, ...MANY];
+  if (!isQuick) return all;
+  return all
+    .filter(({ name }) => IN_QUICK.has(name))
+    .map((workload) => ({ ...workload, rounds: 1, seconds: QUICK_SECONDS, windows: {} }));
 }
 
 /** Idle network namespaces beside the two hosts, as a machine full of containers has them. */

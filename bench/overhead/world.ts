@@ -20,6 +20,9 @@ export const CLIENT_CORE = 1;
 const BODY_BYTES = 612;
 const FILE_LIMIT = 20_000;
 
+/** Names of the hosts: the bench's pid follows, a number, and which one it is. */
+export const HOST_PREFIX = 'tt-bench-';
+
 let made = 0;
 
 /** Two hosts, as network namespaces joined by a veth pair, with nginx on one of them. */
@@ -33,8 +36,8 @@ export class World {
   private constructor(directory: string) {
     made += 1;
     this.#directory = directory;
-    this.server = `tt-bench-${process.pid}-${made}-s`;
-    this.client = `tt-bench-${process.pid}-${made}-c`;
+    this.server = `${HOST_PREFIX}${process.pid}-${made}-s`;
+    this.client = `${HOST_PREFIX}${process.pid}-${made}-c`;
   }
 
   /** A new world for every measurement: no TIME_WAIT socket, no conntrack entry of the one before. */
