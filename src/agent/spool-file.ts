@@ -6,7 +6,7 @@ import type { FlushBatch } from '../flow/records.ts';
 import type { Position } from './open-connections.ts';
 
 /** Changes with {@link FlushBatch}: another version's file can't be understood. */
-const FORMAT = 4;
+const FORMAT = 5;
 /** Each part is preceded by its length and its CRC-32, both u32 little-endian. */
 const FRAME_BYTES = 8;
 
@@ -22,12 +22,17 @@ export interface SpoolHeader {
   readonly position: Position | null;
 }
 
+/** What stands last: a file that was cut between two parts would else seem whole. */
+interface SpoolEnd {
+  readonly parts: number;
+}
+
 /** A file of another version: what it holds is for that version to write. */
 export class ForeignFormat extends Error {
   override readonly name = 'ForeignFormat';
 }
 
-/** Writes header and parts one by one, so that no more than a part is in memory twice. */
+/** Writes header, parts and end one by one, so that no more than a part is in memory twice. */
 export function writeSpoolFile(
   path: string,
   header: Omit<SpoolHeader, 'format'>,
@@ -36,7 +41,12 @@ export function writeSpoolFile(
   const fd = openSync(path, 'w', 0o600);
   try {
     writeFrame(fd, { ...header, format: FORMAT });
-    for (const part of parts) writeFrame(fd, part);
+    let count = 0;
+    for (const part of parts) {
+      writeFrame(fd, part);
+      count += 1;
+    }
+    writeFrame(fd, { parts: count } satisfies SpoolEnd);
   } finally {
     closeSync(fd);
   }
@@ -61,8 +71,9 @@ export function* readSpoolParts(path: string): Generator<FlushBatch> {
   try {
     const { size } = fstatSync(fd);
     let { end } = readHeader(fd);
-    while (end < size) {
+    for (let count = 0; ; count++) {
       const frame = readFrame(fd, end, size);
+      if (isEnd(frame.value, count)) return;
       if (!isBatch(frame.value)) throw new Error(`no batch at byte ${end}`);
       yield frame.value;
       end = frame.end;
@@ -133,6 +144,10 @@ function isHeader(value: object): value is SpoolHeader {
     typeof open === 'object' &&
     open !== null
   );
+}
+
+function isEnd(value: unknown, parts: number): boolean {
+  return typeof value === 'object' && value !== null && 'parts' in value && value.parts === parts;
 }
 
 function isBatch(value: unknown): value is FlushBatch {

@@ -33,7 +33,8 @@ export class HelperStartError extends Error {
 
   constructor(path: string, options: { readonly cause: unknown }) {
     const code = errnoName(options.cause);
-    super(`cannot run the helper '${path}': ${code}`, options);
+    const why = code === 'ENOEXEC' ? 'it is no program for this machine (ENOEXEC)' : code;
+    super(`cannot run the helper '${path}': ${why}`, options);
     this.code = code;
   }
 }

@@ -11,6 +11,7 @@ import {
   HelperStartError,
   HelperTimeoutError,
 } from './errors.ts';
+import { isNoProgram } from './executable.ts';
 import type { DoneFrame, Frame } from './frames.ts';
 import { explainGreetingError, type Greeting, GreetingReader } from './greeting.ts';
 import type { Helper, HelperEnd, HelperOptions, RequestOptions } from './helper.ts';
@@ -78,6 +79,9 @@ export class HelperProcess implements Helper {
   static async spawn(options: HelperOptions): Promise<HelperProcess> {
     let child: Child;
     try {
+      if (await isNoProgram(options.path)) {
+        throw Object.assign(new Error('no program for this machine'), { code: 'ENOEXEC' });
+      }
       child = spawn(options.path, options.args ?? [], {
         stdio: ['pipe', 'pipe', 'pipe'],
         env: { ...options.env },

@@ -12,6 +12,7 @@ export {
   HelperStartError,
   HelperTimeoutError,
 } from './errors.ts';
+export { isNoProgram } from './executable.ts';
 export type {
   Direction,
   DoneFrame,

@@ -155,6 +155,15 @@ describe('a helper that cannot do', { skip: SKIP_UNLESS_ROOT }, () => {
     assertEndsWith3(await agent.ended(), /^ttracerd: the helper can't be started: .*plain.*EACCES/);
   });
 
+  it('because it is a text', async () => {
+    const path = join(scratch, 'text');
+    await writeFile(path, 'sleep 60\n', { mode: 0o755 });
+    const { agent } = start(path);
+    const says =
+      /^ttracerd: the helper can't be started: .*text': it is no program for this machine/;
+    assertEndsWith3(await agent.ended(), says);
+  });
+
   it('because it is of another ABI version', async () => {
     const { agent } = start(await script('abi', fake({ hello: { abiVersion: 99 } })));
     const says =

@@ -2,6 +2,7 @@ import { execFile } from 'node:child_process';
 import { constants } from 'node:fs';
 import { access } from 'node:fs/promises';
 import { join } from 'node:path';
+import { isNoProgram } from '../../bpf-ts-loader/index.ts';
 import { packageRoot } from '../../cmdb/package-root.ts';
 
 /** One thing the helper tried, as it reports it: a JSON object a line. */
@@ -50,6 +51,10 @@ export async function probeHelper(path: string): Promise<HelperReport> {
     await access(path, constants.X_OK);
   } catch {
     const problem = `no helper at ${path}: build it with make build, or set TTRACER_HELPER`;
+    return { path, probes: [], problem };
+  }
+  if (await isNoProgram(path)) {
+    const problem = `${path} is no program for this machine: build it with make build`;
     return { path, probes: [], problem };
   }
   const { stdout, failure } = await run(path);

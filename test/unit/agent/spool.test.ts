@@ -141,12 +141,18 @@ describe('the spool', () => {
       hugeLength,
     ];
     for (const [index, content] of damaged.entries()) writeFileSync(path(10 + index), content);
-    writeFileSync(path(20), long.subarray(0, long.length - 1));
+    const ends = frameEnds(long);
+    assert.equal(ends.length, 4); // header, two parts, end
+    writeFileSync(path(20), long.subarray(0, (ends[2] ?? 0) - 1));
+    for (const [index, end] of ends.slice(0, 3).entries()) {
+      writeFileSync(path(21 + index), long.subarray(0, end));
+    }
     const cmdb = sink();
     assert.equal(await spool.drain(cmdb), true);
-    assert.deepEqual(epochs(cmdb.batches), [5, 9, 9, 9]); // the last: half of the one cut short
-    assert.equal(lines.filter(({ msg }) => /damaged/.test(msg)).length, 6);
-    assert.equal(spool.lost, 6);
+    // Of 9 both parts; of those cut in the second part, after none, one, and both what was before.
+    assert.deepEqual(epochs(cmdb.batches), [5, 9, 9, 9, 9, 9, 9]);
+    assert.equal(lines.filter(({ msg }) => /damaged/.test(msg)).length, 9);
+    assert.equal(spool.lost, 9);
     assert.deepEqual(files(directory), []);
   });
 
@@ -232,4 +238,11 @@ function ofFormat(format: number): Buffer {
   frame.writeUInt32LE(content.length, 0);
   frame.writeUInt32LE(crc32(content), 4);
   return Buffer.concat([frame, content]);
+}
+
+/** Where each frame of a file ends. */
+function frameEnds(file: Buffer): number[] {
+  const ends: number[] = [];
+  for (let at = 0; at < file.length; ends.push(at)) at += 8 + file.readUInt32LE(at);
+  return ends;
 }

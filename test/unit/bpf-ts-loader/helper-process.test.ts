@@ -1,4 +1,7 @@
 import assert from 'node:assert/strict';
+import { access, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { afterEach, describe, it } from 'node:test';
 import {
   AbiMismatchError,
@@ -101,6 +104,27 @@ describe('HelperProcess, failures', () => {
         assert.match(error.message, new RegExp(`${path}.*${code}`));
         return true;
       });
+    }
+  });
+
+  it('does not have a shell read what is no program for this machine', async () => {
+    const directory = await mkdtemp(join(tmpdir(), 'transtracer-'));
+    try {
+      const foreign = Buffer.from(await readFile(process.execPath));
+      foreign.writeUInt16LE(0xfefe, 18); // e_machine
+      const touched = join(directory, 'touched');
+      for (const content of [`touch ${touched}`, '', foreign]) {
+        const path = join(directory, 'helper');
+        await writeFile(path, content, { mode: 0o755 });
+        await assert.rejects(HelperProcess.spawn({ path }), (error: unknown) => {
+          assert.ok(error instanceof HelperStartError);
+          assert.match(error.message, /helper': it is no program for this machine \(ENOEXEC\)$/);
+          return error.code === 'ENOEXEC';
+        });
+      }
+      await assert.rejects(access(touched));
+    } finally {
+      await rm(directory, { recursive: true });
     }
   });
 
