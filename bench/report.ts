@@ -31,13 +31,25 @@ const PREFACE = `# Benchmarks
 Made from the results of \`make bench\` and \`make bench-cmdb\` by a script; do not edit.
 `;
 
-function insert(document: string, name: string, text: string): string {
+const names = Object.keys(SECTIONS);
+
+/** Where a section is that is there, or belongs when it is not: before those that come after it. */
+function placeOf(document: string, name: string): readonly [from: number, to: number] {
   const [begin, end] = [`<!-- ${name}: begin -->`, `<!-- ${name}: end -->`];
-  const block = `${begin}\n${text}\n${end}`;
   const [from, to] = [document.indexOf(begin), document.indexOf(end)];
-  return from < 0 || to < 0
-    ? `${document}\n${block}\n`
-    : document.slice(0, from) + block + document.slice(to + end.length);
+  if (from >= 0 && to >= 0) return [from, to + end.length];
+  const later = names
+    .slice(names.indexOf(name) + 1)
+    .map((other) => document.indexOf(`<!-- ${other}: begin -->`))
+    .find((index) => index >= 0);
+  return [later ?? document.length, later ?? document.length];
+}
+
+function insert(document: string, name: string, text: string): string {
+  const [from, to] = placeOf(document, name);
+  const block = `<!-- ${name}: begin -->\n${text}\n<!-- ${name}: end -->`;
+  const isNew = from === to;
+  return `${document.slice(0, from)}${isNew && from === document.length ? '\n' : ''}${block}${isNew ? '\n\n' : ''}${document.slice(to)}`;
 }
 
 let document = existsSync(DOCUMENT) ? await readFile(DOCUMENT, 'utf8') : PREFACE;
@@ -49,4 +61,4 @@ for (const [name, section] of Object.entries(SECTIONS)) {
   await mkdir(CHARTS, { recursive: true });
   for (const [chart, svg] of Object.entries(charts)) await writeFile(join(CHARTS, chart), svg);
 }
-await writeFile(DOCUMENT, document);
+await writeFile(DOCUMENT, `${document.trimEnd()}\n`);

@@ -1,11 +1,11 @@
 /**
- * Where the time of our tracer goes, under the workloads whose goals are the hardest: the agent by
- * function (`node --cpu-prof`), the helper by symbol (`perf record`), BPF by program. Needs root and
- * perf. Writes bench/overhead/profiles.json, which the report shows: `make bench-profile`.
+ * Where the time of our tracer goes, under the workloads whose goals are the hardest: agent and helper
+ * with what the kernel does for them by function (`perf record`, with V8's map of its functions), BPF
+ * by program. Writes bench/overhead/profiles.json, which the report shows: `make bench-profile`.
  */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtemp, writeFile } from 'node:fs/promises';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -14,7 +14,6 @@ import { describeMachine } from '../machine.ts';
 import { bpfPrograms, type ProgramTime, withBpfStatistics } from './bpf-time.ts';
 import { Cgroup } from './cgroup.ts';
 import { Cmdb } from './cmdb.ts';
-import { readCpuProfile } from './cpu-profile.ts';
 import { ownDirectory, removeOf, removeStale } from './leftovers.ts';
 import type { Bench } from './measure.ts';
 import { OURS } from './ours.ts';
@@ -29,38 +28,60 @@ interface Case {
 }
 
 const CASES: readonly Case[] = [
-  { workload: 'keepalive-19900', condition: 'stream', seconds: 60 },
+  { workload: 'keepalive-19900', condition: 'stream', seconds: 30 },
   { workload: 'keepalive-19900', condition: 'poll', seconds: 10 },
   { workload: 'procs-500', condition: 'stream', seconds: 10 },
   { workload: 'churn-10000', condition: 'stream', seconds: 10 },
-  { workload: 'idle', condition: 'stream', seconds: 60 },
+  { workload: 'idle', condition: 'stream', seconds: 30 },
 ];
 
 const PERF_HZ = 4999;
 const SETTLE_MS = 1000;
 
-/** Runs node under its profiler: its arguments come after `setpriv --pdeathsig TERM NODE`. */
-function profiled(directory: string): readonly string[] {
-  const options = `--cpu-prof --cpu-prof-interval=200 --cpu-prof-dir="$0"`;
-  const script = `a=$1 b=$2 c=$3 node=$4; shift 4; exec "$a" "$b" "$c" "$node" ${options} "$@"`;
-  return ['sh', '-c', script, directory];
-}
+/**
+ * Node tells perf the names of its functions, also of those that it interprets; what follows is
+ * `setpriv --pdeathsig TERM NODE` and its arguments.
+ */
+const NAMING = [
+  ...['sh', '-c'],
+  'a=$0 b=$1 c=$2 n=$3; shift 3; exec "$a" "$b" "$c" "$n" --perf-basic-prof --interpreted-frames-native-stack "$@"',
+];
 
-/** CPU time of a process by symbol, milliseconds, while something goes on. */
-async function perfOf(pid: number, seconds: number, directory: string): Promise<Part[]> {
-  const file = join(directory, 'perf.data');
-  const argv = ['record', '-q', '-e', 'cpu-clock', '-F', String(PERF_HZ), '-p', String(pid)];
+/** Samples of processes while something goes on, as perf's lines `PID IP SYMBOL`. */
+async function samplesOf(pids: readonly number[], seconds: number): Promise<string[]> {
+  const file = join(await mkdtemp(join(tmpdir(), 'profile-')), 'perf.data');
+  const argv = ['record', '-q', '-e', 'cpu-clock', '-F', String(PERF_HZ), '-p', pids.join(',')];
   const perf = spawn('perf', [...argv, '-o', file, '--', 'sleep', String(seconds)], {
     stdio: ['ignore', 'ignore', 'inherit'],
   });
   await once(perf, 'close');
-  const text = await runOk('perf', ['script', '-i', file, '-F', 'ip,sym'], { timeoutMs: 60_000 });
-  const samples = new Map<string, number>();
-  for (const line of text.split('\n').filter((one) => one.trim() !== '')) {
-    const symbol = line.trim().replace(/^[0-9a-f]+ /, '');
-    samples.set(symbol, (samples.get(symbol) ?? 0) + 1);
+  const options = { timeoutMs: 60_000 };
+  const text = await runOk('perf', ['script', '-i', file, '-F', 'pid,ip,sym'], options);
+  return text.split('\n').filter((line) => line.trim() !== '');
+}
+
+/** CPU time of a process in the kernel, whose addresses are the upper ones, milliseconds. */
+function kernelMsOf(pid: number, samples: readonly string[]): number {
+  const inKernel = new RegExp(`^ *${pid} +ffff[0-9a-f]{12} `);
+  return (samples.filter((line) => inKernel.test(line)).length * 1000) / PERF_HZ;
+}
+
+/** CPU time of a process by function, milliseconds. */
+function partsOf(pid: number, samples: readonly string[]): Part[] {
+  const counts = new Map<string, number>();
+  for (const line of samples) {
+    const [, owner, symbol = ''] = /^ *(\d+) +[0-9a-f]+ (.*)$/.exec(line) ?? [];
+    if (Number(owner) !== pid) continue;
+    const name = nameOf(symbol);
+    counts.set(name, (counts.get(name) ?? 0) + 1);
   }
-  return [...samples].map(([what, count]) => ({ what, ms: (count * 1000) / PERF_HZ }));
+  return [...counts].map(([what, count]) => ({ what, ms: (count * 1000) / PERF_HZ }));
+}
+
+/** `JS:*name file:///.../file.js:1:2`, or a function of the kernel, of Node or of the helper. */
+function nameOf(symbol: string): string {
+  const [, name = '', file = ''] = /^JS:[*^~+]?(\S*) (?:\S*\/)?([^/]+:\d+):\d+$/.exec(symbol) ?? [];
+  return file === '' ? symbol.replace(/\(.*/, '') : `${name || '(anonymous)'} ${file}`;
 }
 
 function grownPrograms(before: readonly ProgramTime[], after: readonly ProgramTime[]): Part[] {
@@ -72,7 +93,6 @@ function grownPrograms(before: readonly ProgramTime[], after: readonly ProgramTi
 }
 
 async function profileOf(bench: Bench, workload: Workload, one: Case): Promise<Profile> {
-  const directory = await mkdtemp(join(tmpdir(), 'profile-'));
   const condition = OURS.find(({ name }) => name === one.condition);
   if (!condition) throw new Error(`no condition ${one.condition}`);
   const world = await World.create();
@@ -80,31 +100,33 @@ async function profileOf(bench: Bench, workload: Workload, one: Case): Promise<P
   try {
     const tracer = await condition.start({
       ...{ world, cmdb: bench.cmdb, group: bench.group, side: workload.side },
-      ...{ seconds: Math.min(one.seconds, 30), allNetns: false, profiler: profiled(directory) },
+      ...{ seconds: Math.min(one.seconds, 30), allNetns: false, profiler: NAMING },
     });
-    const { helperPid } = tracer;
-    if (helperPid === undefined) throw new Error('the helper has no pid');
+    const { agentPid, helperPid } = tracer;
+    if (agentPid === undefined || helperPid === undefined) throw new Error('not our tracer');
     bench.helperGroup.add(helperPid);
     await sleep(SETTLE_MS);
     const groups = [bench.group, bench.helperGroup, bench.cmdb.group];
     const programs = await bpfPrograms(helperPid);
-    const [before, fromNs] = [groups.map((group) => group.cpuUs()), process.hrtime.bigint()];
-    const helper = perfOf(helperPid, one.seconds, directory);
+    const [before, startedMs] = [groups.map((group) => group.cpuUs()), performance.now()];
+    const recording = samplesOf([agentPid, helperPid], one.seconds);
     await load.run(one.seconds);
-    const untilNs = process.hrtime.bigint();
+    const seconds = (performance.now() - startedMs) / 1000;
     const cpuMs = groups.map((group, index) => (group.cpuUs() - (before[index] ?? 0)) / 1000);
     const bpf = grownPrograms(programs, await bpfPrograms(helperPid));
-    const helperParts = await helper;
+    const samples = await recording;
     await tracer.stop();
+    await rm(`/tmp/perf-${agentPid}.map`, { force: true });
     const [agentMs = 0, helperMs = 0, cmdbMs = 0] = cpuMs;
-    const agent = await readCpuProfile(directory, [fromNs, untilNs]);
     return {
       ...{ workload: one.workload, condition: one.condition },
-      seconds: Number(untilNs - fromNs) / 1e9,
+      seconds,
       ...{ agentMs, helperMs, cmdbMs },
+      agentKernelMs: kernelMsOf(agentPid, samples),
+      helperKernelMs: kernelMsOf(helperPid, samples),
       bpfMs: bpf.reduce((sum, { ms }) => sum + ms, 0),
-      agent: topOf(agent),
-      helper: topOf(helperParts),
+      agent: topOf(partsOf(agentPid, samples)),
+      helper: topOf(partsOf(helperPid, samples)),
       bpf: topOf(bpf),
     };
   } finally {

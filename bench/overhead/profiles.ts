@@ -14,6 +14,9 @@ export interface Profile {
   readonly agentMs: number;
   readonly helperMs: number;
   readonly cmdbMs: number;
+  /** Of the agent's and the helper's: in system calls and interrupts. */
+  readonly agentKernelMs: number;
+  readonly helperKernelMs: number;
   /** Part of what others are billed for. */
   readonly bpfMs: number;
   readonly agent: readonly Part[];
@@ -65,11 +68,11 @@ export function profilesSection({ machine, profiles }: Profiles): string[] {
   return [
     '### Where the time goes',
     '',
-    'Profiles by `make bench-profile`: the agent by function (`node --cpu-prof`), the helper with what the',
-    'kernel does for it by symbol (`perf record -e cpu-clock`), BPF by program (`kernel.bpf_stats_enabled`;',
+    'Profiles by `make bench-profile`: agent and helper by function, with what the kernel does for them',
+    '(`perf record -e cpu-clock`, `node --perf-basic-prof`), BPF by program (`kernel.bpf_stats_enabled`;',
     'its time is billed to whoever made the connection, and to the helper where an iterator runs for it).',
     'Intervals are the defaults, or the length of the profile where that is shorter. Milliseconds of CPU a',
-    `second of load; the profilers add to them. ${String(machine['date'])}, Node ${String(machine['node'])}.`,
+    `second of load; the profilers add to them. ${String(machine['date'])}, ${String(machine['node'])}.`,
     '',
     ...profiles.flatMap((profile) => [...tableOf(profile), '']),
   ];
@@ -78,21 +81,27 @@ export function profilesSection({ machine, profiles }: Profiles): string[] {
 function tableOf(profile: Profile): string[] {
   const { seconds } = profile;
   const groups = [
-    { title: 'agent', ms: profile.agentMs, parts: profile.agent },
-    { title: 'helper', ms: profile.helperMs, parts: profile.helper },
-    { title: 'PostgreSQL', ms: profile.cmdbMs, parts: [] },
-    { title: 'BPF', ms: profile.bpfMs, parts: profile.bpf },
+    {
+      ...{ title: 'agent', ms: profile.agentMs, kernelMs: profile.agentKernelMs },
+      parts: profile.agent,
+    },
+    {
+      ...{ title: 'helper', ms: profile.helperMs, kernelMs: profile.helperKernelMs },
+      parts: profile.helper,
+    },
+    { title: 'PostgreSQL', ms: profile.cmdbMs, kernelMs: undefined, parts: [] },
+    { title: 'BPF', ms: profile.bpfMs, kernelMs: undefined, parts: profile.bpf },
   ].filter(({ ms }) => ms > 0);
   const cell = ({ what, ms, runs }: Part) =>
     `\`${what}\` ${perSecond(ms, seconds)}${runs ? ` (${Math.round((ms * 1e6) / runs)} ns a run)` : ''}`;
   return [
     `**${profile.workload}, ${profile.condition}**, ${Math.round(seconds)} s:`,
     '',
-    '| part | ms/s | most of it |',
-    '| --- | --- | --- |',
+    '| part | ms/s | in the kernel | most of it |',
+    '| --- | --- | --- | --- |',
     ...groups.map(
-      ({ title, ms, parts }) =>
-        `| ${title} | ${perSecond(ms, seconds)} | ${parts.map(cell).join(', ')} |`,
+      ({ title, ms, kernelMs, parts }) =>
+        `| ${title} | ${perSecond(ms, seconds)} | ${kernelMs === undefined ? '' : perSecond(kernelMs, seconds)} | ${parts.map(cell).join(', ')} |`,
     ),
   ];
 }
