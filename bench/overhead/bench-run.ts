@@ -10,8 +10,8 @@ import type { Workload } from './workloads.ts';
 const FOREIGN_LIMIT_PCT = 10;
 const REPEATS = 2;
 
-/** Measures a workload under a condition; undefined: nobody traces. */
-type Measure = (condition: Condition | undefined) => Promise<Measurement>;
+/** Measures a workload under a condition; undefined: nobody traces. For as long as it says, or else. */
+type Measure = (condition: Condition | undefined, seconds?: number) => Promise<Measurement>;
 
 export interface Task {
   readonly workload: Workload;
@@ -90,7 +90,7 @@ export class BenchRun {
     const rows = [...rounds].map(([name, all]) => rowOf(workload.name, name, all));
     const stream = conditions.find(({ name }) => name === 'stream');
     if (!workload.bpfTime || !stream) return rows;
-    const measured = await withBpfStatistics(() => measure(stream));
+    const measured = await withBpfStatistics(() => measure(stream, workload.seconds));
     const timed = rowOf(workload.name, 'stream', [{ measured, none: undefined }]);
     return rows.map((row) => (row.condition === 'stream' ? withBpfTime(row, timed) : row));
   }

@@ -170,7 +170,7 @@ export function verdicts(figures: Figures): readonly Verdict[] {
       ['procs-500', 'stream'],
     ),
     allNamed(figures),
-    ...[1000, 5000, 10_000].map((rate) =>
+    ...[1000, 10_000].map((rate) =>
       withinNoise(figures, `churn-${rate}`, `${rate.toLocaleString('en-US')} new connections/s`),
     ),
     withinNoise(figures, 'fixed-rate-10000', 'fixed rate over 10,000 connections'),

@@ -27,9 +27,12 @@ export class Stage {
   }
 
   /** `condition` undefined: nobody traces. */
-  async measure(bench: Bench, condition: Condition | undefined): Promise<Measurement> {
+  async measure(
+    bench: Bench,
+    condition: Condition | undefined,
+    seconds = secondsUnder(this.#workload, condition?.name),
+  ): Promise<Measurement> {
     const { side, allNetns = false } = this.#workload;
-    const seconds = secondsUnder(this.#workload, condition?.name);
     const { cmdb, group } = bench;
     const world = this.#world;
     const tracer = await condition?.start({ world, cmdb, group, side, seconds, allNetns });
@@ -55,10 +58,11 @@ export async function measureAnew(
   bench: Bench,
   workload: Workload,
   condition: Condition | undefined,
+  seconds?: number,
 ): Promise<Measurement> {
   const stage = await Stage.open(workload);
   try {
-    return await stage.measure(bench, condition);
+    return await stage.measure(bench, condition, seconds);
   } finally {
     await stage.close();
   }

@@ -1,6 +1,6 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { createReadStream } from 'node:fs';
-import { rm, writeFile } from 'node:fs/promises';
+import { rm, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -21,9 +21,13 @@ interface Tool {
   readonly connectionOf: (line: string) => string | undefined;
   /** The tool is told to be ready by this in what it prints; else after a pause. */
   readonly readyWhen?: RegExp;
+  /** It prints for as long as the load runs. */
+  readonly endless?: true;
 }
 
 const DEFAULT_PAUSE_MS = 500;
+/** A tool behind with its work gets so long to catch up; that it prints nothing says that it has. */
+const [QUIET_MS, CATCH_UP_MS] = [300, 3000];
 
 /** The peer's address and port in a line of `ss -tnpH`, of tcpdump or of a log. */
 const PEER = {
@@ -82,6 +86,7 @@ const TOOLS: readonly Tool[] = [
   },
   {
     name: 'iptables-estb',
+    endless: true,
     needs: ['iptables', 'conntrack', 'dmesg'],
     argv: ['dmesg', '--follow-new'],
     prepare: (world, side) => logConnections(world, side, 'ESTABLISHED'),
@@ -145,7 +150,7 @@ async function start(tool: Tool, { world, group, side }: Setting): Promise<Runni
     ...(tool.readyWhen ? { startMs } : {}),
     kill: () => end(child),
     stop: async () => {
-      await sleep(DEFAULT_PAUSE_MS); // for what it has buffered
+      await (tool.endless ? sleep(DEFAULT_PAUSE_MS) : caughtUp(out));
       await end(child);
       if (tool.prepare) await clearFilter(world, side);
       const connections = await countConnections(tool, out);
@@ -153,6 +158,17 @@ async function start(tool: Tool, { world, group, side }: Setting): Promise<Runni
       return { connections };
     },
   };
+}
+
+async function caughtUp(out: string): Promise<void> {
+  const deadlineMs = performance.now() + CATCH_UP_MS;
+  let size = -1;
+  for (;;) {
+    const before = size;
+    size = (await stat(out)).size;
+    if (size === before || performance.now() > deadlineMs) return;
+    await sleep(QUIET_MS);
+  }
 }
 
 function saysReady(tool: Tool, out: string, child: ChildProcess): Promise<true> {
