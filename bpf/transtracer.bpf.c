@@ -70,6 +70,20 @@ int BPF_KRETPROBE(kretprobe_accept, struct sock *accepted)
 	return 0;
 }
 
+/*
+ * A kretprobe has a slot for each task that is in the function, and before 6.2 a kernel that is not
+ * preemptible has as many slots as CPUs (3b7ddab8a19a, "kprobes: kretprobe events missing on 2-core KVM
+ * guest"): a few tasks asleep in accept() take them all. inet_accept() calls this one next.
+ */
+SEC("kprobe/security_sock_graft")
+int BPF_KPROBE(kprobe_sock_graft, struct sock *accepted)
+{
+	/* What was reset in the accept queue, the kretprobe has counted. */
+	if (BPF_CORE_READ(accepted, __sk_common.skc_state) != TCP_CLOSE)
+		on_accept(accepted);
+	return 0;
+}
+
 /* ---- the life of a socket, on every rung ---- */
 
 /*

@@ -15,19 +15,16 @@
 #include "stream_names.h"
 #include "stream_private.h"
 
-/*
- * inet_csk_accept has four parameters until 6.9 and two from 6.10 on. The wrong program loads on
- * some kernels and reads a wrong socket, so the kernel's BTF decides. 0: not found.
- */
-static int accept_parameters(void)
+/* How many parameters a function of the kernel has; -1: there is no such function. */
+static int parameters_of(const char *function)
 {
 	struct btf *btf = btf__load_vmlinux_btf();
 	const struct btf_type *type;
-	int id, count = 0;
+	int id, count = -1;
 
 	if (libbpf_get_error(btf))
-		return 0;
-	id = btf__find_by_name_kind(btf, "inet_csk_accept", BTF_KIND_FUNC);
+		return -1;
+	id = btf__find_by_name_kind(btf, function, BTF_KIND_FUNC);
 	if (id > 0) {
 		type = btf__type_by_id(btf, btf__type_by_id(btf, (uint32_t)id)->type);
 		count = btf_vlen(type);
@@ -49,9 +46,13 @@ static bool preempts_tracepoints(void)
 
 static void choose_programs(struct transtracer *bpf, int rung)
 {
-	int parameters = rung == TT_RUNG_FENTRY ? accept_parameters() : 0;
 	bool fentry = rung == TT_RUNG_FENTRY;
 	bool kprobe = rung == TT_RUNG_KPROBE;
+	/*
+	 * Four until 6.9, two from 6.10 on. The wrong program loads on some kernels and reads a wrong
+	 * socket, so the kernel's BTF decides.
+	 */
+	int parameters = fentry ? parameters_of("inet_csk_accept") : 0;
 
 	bpf_program__set_autoload(bpf->progs.on_state_missed, preempts_tracepoints());
 	bpf_program__set_autoload(bpf->progs.fentry_tcp_connect, fentry);
@@ -59,6 +60,8 @@ static void choose_programs(struct transtracer *bpf, int rung)
 	bpf_program__set_autoload(bpf->progs.fexit_accept_2, fentry && parameters == 2);
 	bpf_program__set_autoload(bpf->progs.kprobe_tcp_connect, kprobe);
 	bpf_program__set_autoload(bpf->progs.kretprobe_accept, kprobe);
+	bpf_program__set_autoload(bpf->progs.kprobe_sock_graft,
+				  kprobe && parameters_of("security_sock_graft") > 0);
 }
 
 static int configure(struct transtracer *bpf, const struct options *options, int rung)
