@@ -10,6 +10,11 @@ import { temporaryDirectory } from '../support/postgres.ts';
 import { eventually } from '../support/processes.ts';
 import { runOk, SKIP_UNLESS_ROOT } from '../support/run.ts';
 
+const TTCTL = [process.execPath, join(import.meta.dirname, '../../../bin/ttctl')];
+
+/** A CMDB that does not answer. */
+const AWAY = ['--cmdb', 'postgres://u@127.0.0.1:1/none'];
+
 const cleanup = new Cleanup();
 let scratch: string;
 let port: number;
@@ -35,6 +40,7 @@ function withMounts(script: string): readonly string[] {
 function start(name: string, script: string, ...argv: readonly string[]): Ttracerd {
   const agent = new Ttracerd(['--data-dir', join(scratch, name), '--netns', 'own', ...argv], {
     wrapper: withMounts(`mkdir -p ${join(scratch, name)}\n${script}`),
+    pin: name.endsWith('bpffs'),
   });
   return cleanup.keep(agent, (it) => it.kill());
 }
@@ -81,7 +87,7 @@ describe('a data directory', { skip: SKIP_UNLESS_ROOT }, () => {
     const agent = start(
       'spool',
       onTmpfs('spool', 'size=64k'),
-      ...['--cmdb', 'postgres://u@127.0.0.1:1/none', '--flush-interval', '300ms'],
+      ...[...AWAY, '--flush-interval', '300ms'],
     );
     await agent.logged('the CMDB is away: tracing goes on');
     await agent.logged('attached');
@@ -113,11 +119,7 @@ describe('a disk that fills up under the embedded CMDB', { skip: SKIP_UNLESS_ROO
     port = listening.port;
     const flows = async () => {
       const socket = ['--data-dir', join(scratch, 'fills')];
-      const text = await beside(
-        agent,
-        ...[process.execPath, join(import.meta.dirname, '../../../bin/ttctl')],
-        ...['flows', ...socket, '--format', 'json'],
-      );
+      const text = await beside(agent, ...TTCTL, ...['flows', ...socket, '--format', 'json']);
       return edgesTo(JSON.parse(text) as GraphJson, port);
     };
     const churn = async (from: number, count: number) => {
@@ -159,6 +161,27 @@ describe('a system without', { skip: SKIP_UNLESS_ROOT }, () => {
     const script = [cover('/sys/kernel/tracing'), cover('/sys/kernel/debug')].join('\n');
     const agent = start('tracefs', script, '--cmdb', 'none');
     assert.equal((await agent.ready())['mode'], 'stream');
+    assert.equal((await agent.stop()).code, 0);
+  });
+
+  it('bpffs: mounts one, and pins', async () => {
+    const agent = start('own-bpffs', cover('/sys/fs/bpf'), ...AWAY);
+    const attached = await agent.logged('attached');
+    assert.deepEqual([attached['mode'], attached['pinned']], ['stream', true]);
+    assert.equal((await agent.stop()).code, 0);
+  });
+
+  it('bpffs or a place for one: streams without pins, and says so once', async () => {
+    const agent = start('no-bpffs', cover('/sys/fs'), ...AWAY);
+    await agent.logged('attached');
+    const attached = agent.log.filter(({ msg }) => msg === 'attached');
+    assert.deepEqual(
+      attached.map((line) => [line['mode'], line['pinned']]),
+      [['stream', false]],
+    );
+    assert.match(String(attached[0]?.['unpinned']), /no bpffs at \/sys\/fs\/bpf, and mounting it/);
+    const doctor = await beside(agent, ...TTCTL, 'doctor', '--data-dir', join(scratch, 'no-bpffs'));
+    assert.match(doctor, /no +bpffs/);
     assert.equal((await agent.stop()).code, 0);
   });
 

@@ -197,6 +197,32 @@ describe('FlowTable, whatever happens', () => {
     );
   });
 
+  it('counts everything once although the clock is set forward and back', () => {
+    const clock: fc.Arbitrary<Step> = fc.record({
+      do: fc.constant('set-clock'),
+      ms: fc.oneof(
+        fc.integer({ min: -2 * BUCKET_MS, max: 2 * BUCKET_MS }),
+        fc.integer({ min: -50 * BUCKET_MS, max: 50 * BUCKET_MS }),
+      ),
+    });
+    const list = fc.array(fc.oneof(...daily, ...daily, clock), { maxLength: 60, size: 'max' });
+    fc.assert(
+      fc.property(list, (taken) => {
+        const simulation = simulate(taken);
+        assertTotals(simulation);
+        for (const { port: of, known, open } of simulation.services) {
+          const flowId = simulation.flowId(of);
+          assert.equal(
+            total(simulation.cmdb.rows(flowId), (row) => BigInt(row.opened)),
+            BigInt(known),
+          );
+          assert.equal(simulation.table.openConnections()[flowId] ?? 0, open.length);
+        }
+      }),
+      { numRuns: 1_000 },
+    );
+  });
+
   it('counts no connection twice, and loses none that it was told the end of', () => {
     fc.assert(
       fc.property(steps('crash', 'recover', 'recover', 'restart'), (list) => {

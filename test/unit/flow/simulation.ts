@@ -4,9 +4,15 @@ import { BUCKET_MS, counted, FakeCmdb, HOST_ID, START_MS } from './support.ts';
 export type Step =
   | { readonly do: 'open' | 'close' | 'fail' | 'move'; readonly port: number; readonly n: number }
   | { readonly do: 'tick'; readonly ms: number }
+  /** The clock is set, forward or back. */
+  | { readonly do: 'set-clock'; readonly ms: number }
   | { readonly do: 'report'; readonly split: boolean }
   | { readonly do: 'take' | 'crash' | 'recover' | 'restart' | 'kill' }
   | { readonly do: 'end-write'; readonly outcome: 'written' | 'failed' | 'answer lost' };
+
+/** An agent's own epochs follow its first where the clock is set back. */
+const FIRST_EPOCH = 1_000;
+const EPOCH_STEP = 1_000;
 
 interface Connection {
   /** The helper counts it: saw it open, or found it. */
@@ -45,6 +51,12 @@ class Service {
     this.lastMs = atMs;
   }
 
+  /** Times are converted from those of the kernel when they are reported. */
+  shift(ms: number): void {
+    if (this.firstMs !== null) this.firstMs += ms;
+    this.lastMs += ms;
+  }
+
   forget(): void {
     this.opened = [];
     this.found = [];
@@ -62,9 +74,9 @@ class Service {
 export class Simulation {
   readonly cmdb = new FakeCmdb();
   readonly services = [80, 81].map((port) => new Service(port));
-  table = newTable();
+  #epoch = FIRST_EPOCH;
+  table = newTable(this.#epoch);
   #nowMs = 0;
-  #epoch = 1;
   #watching = true;
   #taken: TakenFlows | null = null;
   #saved: OpenConnections = {};
@@ -77,7 +89,7 @@ export class Simulation {
   }
 
   flowId(port: number): string {
-    const flow = newTable().add(counted({}, 0, 0, { servicePort: port }), 'p');
+    const flow = newTable(0).add(counted({}, 0, 0, { servicePort: port }), 'p');
     return flow?.identity.flowId ?? '';
   }
 
@@ -85,6 +97,10 @@ export class Simulation {
     switch (step.do) {
       case 'tick':
         this.#nowMs += step.ms;
+        break;
+      case 'set-clock':
+        this.#nowMs += step.ms;
+        for (const service of this.services) service.shift(step.ms);
         break;
       case 'report':
         if (this.#watching) this.#report(step.split);
@@ -181,9 +197,9 @@ export class Simulation {
   #nextAgent(): void {
     this.#crash(); // its helper ends with it
     this.#taken = null;
-    this.table = newTable();
+    this.#epoch += EPOCH_STEP;
+    this.table = newTable(this.#epoch);
     this.table.restore(this.#saved);
-    this.#epoch += 1;
   }
 
   #endWrite(outcome: 'written' | 'failed' | 'answer lost'): void {
@@ -206,8 +222,8 @@ export class Simulation {
   }
 }
 
-function newTable(): FlowTable {
-  const table = new FlowTable({ hostId: HOST_ID, bucketMs: BUCKET_MS });
+function newTable(epoch: number): FlowTable {
+  const table = new FlowTable({ hostId: HOST_ID, bucketMs: BUCKET_MS, epoch });
   table.setHomeNetns(1);
   return table;
 }

@@ -78,11 +78,11 @@ export class FakeCmdb {
 
   write(records: readonly FlowRecord[], epoch: number): void {
     for (const { flowId, buckets } of records) {
-      const starts = buckets.map(({ bucketStart }) => bucketStart.getTime());
+      const starts = buckets.map((bucket) => `${bucket.bucketStart.getTime()} ${bucket.epoch}`);
       assert.equal(new Set(starts).size, starts.length, 'a bucket twice in one batch');
       const rows = this.#rows.get(flowId) ?? new Map<string, Row>();
       this.#rows.set(flowId, rows);
-      for (const bucket of buckets) this.#upsert(rows, { ...bucket, epoch });
+      for (const bucket of buckets) this.#upsert(rows, { epoch, ...bucket });
     }
   }
 
