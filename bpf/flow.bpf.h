@@ -58,11 +58,16 @@ static __always_inline __u32 netns_of(struct sock *sk)
 	return BPF_CORE_READ(sk, __sk_common.skc_net.net, ns.inum);
 }
 
-static __always_inline bool is_traced(struct sock *sk)
+static __always_inline bool is_inet(struct sock *sk)
 {
 	__u16 family = BPF_CORE_READ(sk, __sk_common.skc_family);
 
-	if (family != AF_INET && family != AF_INET6)
+	return family == AF_INET || family == AF_INET6;
+}
+
+static __always_inline bool is_traced(struct sock *sk)
+{
+	if (!is_inet(sk))
 		return false;
 	if (BPF_CORE_READ(sk, sk_protocol) != IPPROTO_TCP)
 		return false;

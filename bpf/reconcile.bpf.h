@@ -9,6 +9,8 @@
 __u32 reconcile_pass = 0;
 /* Connected sockets seen in the pass; the helper resets and reads it. */
 __u32 reconcile_sockets = 0;
+/* Those of them that a TT_PASS_KNOWN left alone; the helper resets and reads it. */
+__u32 reconcile_unknown = 0;
 
 static __always_inline bool listens(struct tt_listener_key *key)
 {
@@ -120,22 +122,9 @@ static __always_inline void count_unanswered(struct sock *sk, struct tt_socket *
 	TT_BUMP(&socket->key, timed_out, 1);
 }
 
-static __always_inline void reconcile_connection(struct sock *sk, struct task_struct *task)
+static __always_inline void reconcile_known(struct sock *sk, struct task_struct *task,
+					    struct tt_socket *socket, int state)
 {
-	int state = BPF_CORE_READ(sk, __sk_common.skc_state);
-	__u64 id = (__u64)sk;
-	struct tt_socket *socket;
-
-	if (state == TCP_CLOSE || state == TCP_LISTEN || state == TCP_TIME_WAIT)
-		return;
-	reconcile_sockets++;
-	socket = bpf_map_lookup_elem(&sockets, &id);
-	if (!socket) {
-		adopt(sk, task, state);
-		socket = bpf_map_lookup_elem(&sockets, &id);
-		if (!socket)
-			return;
-	}
 	if (socket->phase == TT_PENDING) {
 		resolve_pending(sk, task, socket);
 	} else if (state == TCP_SYN_SENT) {
@@ -148,13 +137,34 @@ static __always_inline void reconcile_connection(struct sock *sk, struct task_st
 		count_moved(sk, socket);
 }
 
+static __always_inline bool is_connected(int state)
+{
+	return state != TCP_CLOSE && state != TCP_LISTEN && state != TCP_TIME_WAIT;
+}
+
+static __always_inline void reconcile_unknown_socket(struct sock *sk, struct task_struct *task,
+						     int state)
+{
+	struct tt_socket *socket;
+	__u64 id = (__u64)sk;
+
+	reconcile_sockets++;
+	if (reconcile_pass != TT_PASS_CONNECTIONS) {
+		if (!is_over(sk))
+			reconcile_unknown++;
+		return;
+	}
+	adopt(sk, task, state);
+	socket = bpf_map_lookup_elem(&sockets, &id);
+	if (socket)
+		reconcile_known(sk, task, socket, state);
+}
+
 static __always_inline void print_listener(struct seq_file *seq, struct sock *sk,
 					   struct task_struct *task)
 {
 	struct tt_listener_frame listener = {};
 
-	if (BPF_CORE_READ(sk, __sk_common.skc_state) != TCP_LISTEN)
-		return;
 	listener.frame.length = sizeof(listener);
 	listener.frame.type = TT_FRAME_LISTENER;
 	listener.tgid = BPF_CORE_READ(task, tgid);

@@ -165,29 +165,59 @@ int BPF_PROG(on_state_missed, struct sock *sk, int oldstate, int newstate)
 	return 0;
 }
 
-/* ---- reconcile: a pass over all open files (kernel/bpf/task_iter.c), then one over sockets ---- */
+/* ---- reconcile: passes over all open files (kernel/bpf/task_iter.c), then over sockets ---- */
+
+/*
+ * The socket behind a file, NULL for other files. Most files are none, and each field that is read by
+ * a helper instead of directly costs as much as all else here: hence the types that the verifier
+ * knows, as far as the kernel gives them.
+ */
+static __always_inline struct sock *sock_of(struct file *file)
+{
+	struct socket *socket;
+
+	if (bpf_core_enum_value_exists(enum bpf_func_id, BPF_FUNC_sock_from_file)) { /* 5.11 */
+		socket = bpf_sock_from_file(file);
+		return socket ? socket->sk : NULL;
+	}
+	if ((file->f_inode->i_mode & S_IFMT) != S_IFSOCK)
+		return NULL;
+	socket = file->private_data; /* where a socket's file keeps it */
+	return BPF_CORE_READ(socket, sk);
+}
 
 SEC("iter/task_file")
 int reconcile(struct bpf_iter__task_file *ctx)
 {
 	struct task_struct *task = ctx->task;
 	struct file *file = ctx->file;
-	struct socket *socket;
+	struct tt_socket *known;
 	struct sock *sk;
+	__u64 id;
+	int state;
 
 	if (!task || !file)
 		return 0;
-	if ((BPF_CORE_READ(file, f_inode, i_mode) & S_IFMT) != S_IFSOCK)
+	sk = sock_of(file);
+	if (!sk)
 		return 0;
-	/* bpf_sock_from_file() is not on 5.10; a socket's file keeps its struct socket here. */
-	socket = BPF_CORE_READ(file, private_data);
-	sk = BPF_CORE_READ(socket, sk);
-	if (!sk || !is_traced(sk))
+	state = BPF_CORE_READ(sk, __sk_common.skc_state);
+	if (state == TCP_LISTEN) {
+		if (reconcile_pass == TT_PASS_KNOWN && is_traced(sk))
+			print_listener(ctx->meta->seq, sk, task);
 		return 0;
-	if (reconcile_pass == TT_PASS_LISTENERS)
-		print_listener(ctx->meta->seq, sk, task);
-	else if (reconcile_pass == TT_PASS_CONNECTIONS)
-		reconcile_connection(sk, task);
+	}
+	if (!is_connected(state))
+		return 0;
+	/* Nearly all that are connected are known, and were traced: so this comes before is_traced(). */
+	id = (__u64)sk;
+	known = bpf_map_lookup_elem(&sockets, &id);
+	if (known && is_inet(sk)) {
+		reconcile_sockets++;
+		reconcile_known(sk, task, known, state);
+	} else if (is_traced(sk)) {
+		reconcile_unknown_socket(sk, task, state);
+	}
 	return 0;
 }
 
@@ -202,11 +232,11 @@ int reconcile_hidden(struct bpf_iter__tcp *ctx)
 	struct sock *sk = (struct sock *)ctx->sk_common;
 	__u64 id = (__u64)sk;
 
-	if (!sk || BPF_CORE_READ(sk, __sk_common.skc_state) != TCP_ESTABLISHED)
+	if (!sk || bpf_map_lookup_elem(&sockets, &id))
+		return 0;
+	if (BPF_CORE_READ(sk, __sk_common.skc_state) != TCP_ESTABLISHED)
 		return 0;
 	if (!is_traced(sk) || !BPF_CORE_READ(sk, sk_socket))
-		return 0;
-	if (bpf_map_lookup_elem(&sockets, &id))
 		return 0;
 	reconcile_sockets++;
 	adopt(sk, NULL, TCP_ESTABLISHED);

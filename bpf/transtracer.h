@@ -116,8 +116,9 @@ struct tt_kernel_stats {
 
 /* What one run of the reconcile program does. */
 enum tt_pass {
-	TT_PASS_LISTENERS = 1, /* print the owners of listening sockets */
-	TT_PASS_CONNECTIONS = 2, /* account for connected sockets */
+	/* Print the owners of listening sockets, account for connected sockets that are known. */
+	TT_PASS_KNOWN = 1,
+	TT_PASS_CONNECTIONS = 2, /* account for all connected sockets; needs the listeners */
 };
 
 /* Key of the map that gives the reconcile its listening endpoints. */

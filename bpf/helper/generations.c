@@ -199,6 +199,14 @@ void generations_close(struct generations *generations)
 	*generations = (struct generations){};
 }
 
+bool generations_has_news(const struct generations *generations)
+{
+	const struct generation *generation = newest(generations);
+	struct tt_flow_key key;
+
+	return generation->fresh || !bpf_map_get_next_key(generation->fd, NULL, &key);
+}
+
 bool generations_swap(struct generations *generations)
 {
 	const struct generation *old = newest(generations);

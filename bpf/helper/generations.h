@@ -41,6 +41,8 @@ int generations_pin(struct generations *generations, const char *dir);
 void generations_prepend(struct generations *generations, struct generations *earlier);
 void generations_close(struct generations *generations);
 
+/* Is there something to tell? What is counted meanwhile is for the next time. */
+bool generations_has_news(const struct generations *generations);
 /* Has the programs count in a new one. False when there is no memory: then they go on as before. */
 bool generations_swap(struct generations *generations);
 /* All that a generation has counted. */

@@ -114,7 +114,8 @@ uint64_t stream_drain(struct stream *stream)
 	struct generations *generations = &stream->generations;
 
 	stream_read(stream); /* names before numbers */
-	generations_swap(generations);
+	if (generations_has_news(generations))
+		generations_swap(generations);
 	for (size_t i = 0; i + 1 < generations->count; i++)
 		if (!generations->list[i].told)
 			write_generation(stream, &generations->list[i]);

@@ -38,6 +38,9 @@ struct stream {
 	struct transtracer__bss *control;
 	struct ring_buffer *ring;
 	struct namespaces namespaces;
+	uint32_t hidden_namespaces; /* looked into for hidden sockets, the last time */
+	uint32_t hidden_in; /* reconciles until the next time, if nothing is lost */
+	uint64_t hidden_lost; /* events lost until the last time */
 	struct generations generations;
 	struct table named; /* flows whose process was told */
 	int carried_announced; /* of an earlier set, or -1 */

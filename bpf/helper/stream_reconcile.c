@@ -95,25 +95,58 @@ static void note_listener(const struct tt_listener_frame *listener, void *arg)
 	frames_write(listener);
 }
 
+/* Reconciles from one look for hidden sockets to the next when nothing was lost. */
+#define HIDDEN_EVERY 10
+
+/*
+ * Events tell of every socket that comes to be; hidden ones are those older than us, and those of which
+ * the kernel skipped the event. Each namespace costs a walk over all the sockets of the machine.
+ */
+static bool is_hidden_due(struct stream *stream)
+{
+	struct tt_stats_frame stats = {};
+	uint64_t lost;
+
+	stream_stats(stream, &stats);
+	lost = stats.missed_probes + stats.sockets_full + stats.flows_full;
+	if (stream->hidden_in && lost == stream->hidden_lost) {
+		stream->hidden_in--;
+		return false;
+	}
+	stream->hidden_in = HIDDEN_EVERY - 1;
+	stream->hidden_lost = lost;
+	return true;
+}
+
+static bool find_all_hidden(struct stream *stream)
+{
+	struct hidden_arg in = { .stream = stream,
+				 .complete = namespaces_scan(&stream->namespaces) };
+
+	stream->hidden_namespaces = namespaces_enter_each(&stream->namespaces, find_hidden, &in);
+	if (!in.complete)
+		stream->hidden_in = 0;
+	return in.complete;
+}
+
 void stream_reconcile(struct stream *stream, struct stream_result *result)
 {
 	struct listener_arg to = { .map = stream->maps[MAP_LISTENERS] };
 	bool complete;
 
 	stream->control->reconcile_sockets = 0;
+	stream->control->reconcile_unknown = 0;
 	forget_listeners(to.map);
-	complete = run_pass(stream, TT_PASS_LISTENERS, note_listener, &to) && !to.full;
+	complete = run_pass(stream, TT_PASS_KNOWN, note_listener, &to) && !to.full;
 	/* Without all listeners the directions of old sockets would be guesses. */
-	if (complete)
+	if (complete && stream->control->reconcile_unknown) {
+		stream->control->reconcile_sockets = 0;
 		complete = run_pass(stream, TT_PASS_CONNECTIONS, NULL, NULL);
-	/* Only now: what a process's files show has got its owner. */
-	if (complete) {
-		struct hidden_arg in = { .stream = stream,
-					 .complete = namespaces_scan(&stream->namespaces) };
-
-		result->namespaces = namespaces_enter_each(&stream->namespaces, find_hidden, &in);
-		complete = in.complete;
 	}
+	/* Only now: what a process's files show has got its owner. */
+	if (complete && is_hidden_due(stream))
+		complete = find_all_hidden(stream);
+	result->namespaces = stream->hidden_namespaces;
 	result->reconciled = true;
 	result->partial = !complete;
 	result->sockets = stream->control->reconcile_sockets;

@@ -8,14 +8,14 @@ import type { Outage, Sink, WriteOutcome } from './cmdb-sink.ts';
 import type { Watching } from './coverage-tracker.ts';
 import type { Flusher } from './flusher.ts';
 import type { JsonlOutput } from './jsonl-output.ts';
-import { type Intervals, Schedule } from './schedule.ts';
+import { heartbeatMs, type Intervals, Schedule } from './schedule.ts';
 import type { TracerListener } from './tracer.ts';
 import { within } from './within.ts';
 
 export interface AgentParts {
   readonly supervisor: Pick<HelperSupervisor, 'request' | 'stop'>;
   readonly namer: Pick<ProcessNamer, 'sweep'>;
-  readonly flusher: Pick<Flusher, 'flush' | 'hold' | 'keep' | 'last'>;
+  readonly flusher: Pick<Flusher, 'flush' | 'hold' | 'isQuiet' | 'keep' | 'last'>;
   readonly sink: Pick<Sink, 'stop' | 'outage'>;
   readonly output: Pick<JsonlOutput, 'flush'> | null;
   readonly log: pino.Logger;
@@ -31,6 +31,8 @@ export interface AgentSettings extends Intervals {
 }
 
 const REPORT_TIMEOUT_MS = 10_000;
+/** To find out which processes are gone takes a look at all there are: no more often than that. */
+const SWEEP_INTERVAL_MS = 15_000;
 /** All of stop() takes less than SIGTERM's five seconds; its steps, the last gets what is left. */
 const STOP_MS = 4_500;
 const LAST_REPORT_MS = 1_200;
@@ -57,6 +59,9 @@ export class Agent implements TracerListener {
   #isReady = false;
   #lastReport: ReportedEvent | null = null;
   #lastWriteMs: number | null = null;
+  /** The same on the monotonic clock. */
+  #writtenMs = Number.NEGATIVE_INFINITY;
+  #sweptMs = Number.NEGATIVE_INFINITY;
   #fatal: { readonly error: unknown } | null = null;
   #onFinished: () => void = () => undefined;
 
@@ -129,7 +134,7 @@ export class Agent implements TracerListener {
   reported(event: ReportedEvent, lost: bigint, flows: number): void {
     this.#lastReport = event;
     this.#schedule.drained(flows, this.#monotonicMs());
-    this.#parts.namer.sweep();
+    this.#sweep();
     if (this.#isStopping) return; // stop() writes what there is
     if (lost > 0n) {
       this.#schedule.hasten(this.#monotonicMs());
@@ -138,7 +143,7 @@ export class Agent implements TracerListener {
     if (!this.#flushDue) return;
     this.#flushDue = false;
     this.#parts.output?.flush();
-    this.#flush();
+    if (!this.#mayRest()) this.#flush();
   }
 
   // ---- keeping time ----
@@ -179,7 +184,22 @@ export class Agent implements TracerListener {
     this.#asking = asking;
   }
 
+  #sweep(): void {
+    const nowMs = this.#monotonicMs();
+    if (nowMs - this.#sweptMs < SWEEP_INTERVAL_MS) return;
+    this.#sweptMs = nowMs;
+    this.#parts.namer.sweep();
+  }
+
   // ---- writing ----
+
+  /** Nothing happened, and the CMDB was told lately that somebody watches. */
+  #mayRest(): boolean {
+    const { flushIntervalMs } = this.#schedule;
+    // Of the flushes to come the nearest one.
+    const dueInMs = this.#writtenMs + heartbeatMs(flushIntervalMs) - this.#monotonicMs();
+    return dueInMs > flushIntervalMs / 2 && this.#parts.flusher.isQuiet;
+  }
 
   #flush(): void {
     if (this.#isWriting) {
@@ -203,6 +223,7 @@ export class Agent implements TracerListener {
       case 'written':
         this.#backoff.succeeded();
         this.#lastWriteMs = Date.now();
+        this.#writtenMs = this.#monotonicMs();
         this.#tellReady();
         break;
       case 'replaced':

@@ -22,6 +22,8 @@ interface Interval extends Omit<Watching, 'note'> {
   missedProbes: bigint;
   readonly gap: boolean;
   dirty: boolean;
+  /** More than its end has changed since it was last handed out. */
+  hasNews: boolean;
 }
 
 /**
@@ -61,6 +63,11 @@ export class CoverageTracker {
   /** Losses told so far, absolute: what a later {@link CoverageTracker.resume} begins with. */
   get known(): KnownLosses {
     return { lost: this.#lost, missedProbes: this.#missedProbes };
+  }
+
+  /** Nothing to write but that watching went on. */
+  get isQuiet(): boolean {
+    return !this.#intervals.some((each) => each.hasNews && each.toMs > each.fromMs);
   }
 
   /** Watching begins (again); the losses of newly attached programs start at zero. */
@@ -108,6 +115,7 @@ export class CoverageTracker {
       this.#grow(lossy, Math.max(atMs, lossy.fromMs + 1));
       lossy.lost += lost;
       lossy.missedProbes += missedProbes;
+      lossy.hasNews = true;
       this.#current = this.#open(this.#watching, lossy.toMs, lossy.toMs, false);
     } else {
       this.#grow(this.#current, atMs);
@@ -144,6 +152,7 @@ export class CoverageTracker {
     if (this.#current === null) return;
     this.#current.lost += flows;
     this.#current.dirty = true;
+    this.#current.hasNews = true;
   }
 
   /** Adds to the note of the current interval, once. */
@@ -152,12 +161,16 @@ export class CoverageTracker {
     if (current === null || current.note.includes(text)) return;
     current.note = current.note === '' ? text : `${current.note}; ${text}`;
     current.dirty = true;
+    current.hasNews = true;
   }
 
   /** Intervals that changed since they were last written; `failed` gives them back. */
   takeChanged(): CoverageRecord[] {
     const changed = this.#intervals.filter((each) => each.dirty && each.toMs > each.fromMs);
-    for (const interval of changed) interval.dirty = false;
+    for (const interval of changed) {
+      interval.dirty = false;
+      interval.hasNews = false;
+    }
     return changed.map(recordOf);
   }
 
@@ -167,7 +180,11 @@ export class CoverageTracker {
 
   failed(records: readonly CoverageRecord[]): void {
     const starts = new Set(records.map((record) => record.from.getTime()));
-    for (const each of this.#intervals) if (starts.has(each.fromMs)) each.dirty = true;
+    for (const each of this.#intervals) {
+      if (!starts.has(each.fromMs)) continue;
+      each.dirty = true;
+      each.hasNews = true;
+    }
     const excess = this.#intervals.length - MAX_WAITING;
     if (excess <= 0) return;
     this.#dropped += excess;
@@ -196,6 +213,7 @@ export class CoverageTracker {
       missedProbes: 0n,
       gap,
       dirty: true,
+      hasNews: true,
     };
     this.#intervals.push(interval);
     return interval;
@@ -209,6 +227,6 @@ export class CoverageTracker {
 }
 
 function recordOf(interval: Interval): CoverageRecord {
-  const { fromMs, toMs, dirty: _, ...rest } = interval;
+  const { fromMs, toMs, dirty: _, hasNews: _n, ...rest } = interval;
   return { ...rest, from: new Date(fromMs), to: new Date(toMs) };
 }

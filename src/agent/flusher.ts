@@ -51,6 +51,13 @@ export class Flusher {
     return this.#flushing !== null;
   }
 
+  /** A flush would tell the CMDB no more than that this host was watched on. */
+  get isQuiet(): boolean {
+    const { ledger, sink, remains } = this.#parts;
+    const isDrained = this.#isDrained || remains === null;
+    return isDrained && !this.isBusy && sink.outage === null && ledger.isQuiet(Date.now());
+  }
+
   /**
    * Writes what earlier agents spooled, then what changed. While a flush is under way there is no
    * second one: its outcome is given.

@@ -63,6 +63,7 @@ export class Inventory {
   readonly #nodes = new Map<string, Node>();
   #takenAddresses: readonly HostAddressRecord[] = [];
   #writtenSurroundings = '';
+  #writtenListeners = '';
   #writtenAtMs = Number.NEGATIVE_INFINITY;
 
   constructor(options: InventoryOptions) {
@@ -96,6 +97,14 @@ export class Inventory {
       processes: changed.map((node) => node.record),
       containers: [...new Map(containers.map((each) => [each.containerId, each])).values()],
     };
+  }
+
+  /** Is there nothing to take? Addresses that came or went meanwhile are not looked for. */
+  isUnchanged(nowMs: number): boolean {
+    if (nowMs - this.#writtenAtMs >= this.#options.refreshMs || this.#writtenSurroundings === '')
+      return false;
+    for (const node of this.#nodes.values()) if (node.dirty) return false;
+    return this.#writtenListeners === listenersSignature(this.#options.listening());
   }
 
   written(): void {
@@ -135,6 +144,7 @@ export class Inventory {
     const owned = addresses.map(({ lastSeen: _, ...owned }) => owned);
     const signature = JSON.stringify([owned, passiveNodes.map((node) => node.nodeId).sort()]);
     const isDue = nowMs - this.#writtenAtMs >= this.#options.refreshMs;
+    this.#writtenListeners = listenersSignature(this.#options.listening());
     if (signature === this.#writtenSurroundings && !isDue)
       return { addresses: [], passiveNodes: [] };
     this.#writtenSurroundings = signature;
@@ -157,6 +167,14 @@ export class Inventory {
       lastSeen: new Date(lastSeenMs),
     }));
   }
+}
+
+/** Equal when the same processes listen at the same endpoints. */
+function listenersSignature(listeners: Iterable<Listener>): string {
+  const lines = [...listeners].map(({ endpoint: { netns, address, port }, owners }) =>
+    [netns, address, port, ...owners.map(({ record }) => record.processId).sort()].join(' '),
+  );
+  return lines.sort().join('\n');
 }
 
 function signatureOf(record: ProcessRecord): string {

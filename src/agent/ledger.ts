@@ -70,6 +70,13 @@ export class Ledger {
     return this.#rejectedFlows;
   }
 
+  /** Nothing waits to be written but that this host was watched on. */
+  isQuiet(nowMs: number): boolean {
+    const { table, inventory, coverage } = this.#parts;
+    if (this.#taken !== null || table.overflowed !== this.#overflowed) return false;
+    return coverage.isQuiet && !table.isDirty && inventory.isUnchanged(nowMs);
+  }
+
   /**
    * All that the CMDB does not have yet. A batch taken before and not settled by now counts as not
    * written, whatever becomes of it: totals are absolute, so writing both changes nothing.

@@ -7,6 +7,7 @@ import type { Agent } from './agent.ts';
 import type { CoverageTracker } from './coverage-tracker.ts';
 import type { Ledger } from './ledger.ts';
 import type { Health, Metric } from './metrics-server.ts';
+import { heartbeatMs } from './schedule.ts';
 import type { Spool } from './spool.ts';
 
 export interface MetricSources {
@@ -120,7 +121,7 @@ export function healthOf(
   const why = agent.outage === null ? '' : ` (${agent.outage.kind}: ${agent.outage.reason})`;
   if (lastWriteMs === null) return { ok: false, text: `the CMDB has not taken a flush yet${why}` };
   const ageMs = nowMs - lastWriteMs;
-  const isLate = ageMs > 3 * flushIntervalMs + 10_000;
+  const isLate = ageMs > heartbeatMs(flushIntervalMs) + 2 * flushIntervalMs + 10_000;
   return isLate
     ? { ok: false, text: `the CMDB took no flush for ${Math.round(ageMs / 1000)} s${why}` }
     : { ok: true, text: 'ok' };

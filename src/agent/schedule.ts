@@ -21,6 +21,14 @@ const MAX_HASTE = 20;
 /** Timers fire a little early or late: what is nearly due must not need a tick of its own. */
 const SLACK_MS = 20;
 
+/** The CMDB's readers take a host for watched until a minute after its latest flush. */
+const MAX_HEARTBEAT_MS = 40_000;
+
+/** How long after a flush with nothing to tell but that the host is watched the next one is due. */
+export function heartbeatMs(flushIntervalMs: number): number {
+  return Math.max(flushIntervalMs, Math.min(4 * flushIntervalMs, MAX_HEARTBEAT_MS));
+}
+
 /**
  * Says what is due when. Streaming: counts are drained at each flush, and every so often a snapshot
  * reconciles. Polling: snapshots are all there is, and every so often one looks at all owners anew.

@@ -133,6 +133,12 @@ export class FlowTable {
     }
   }
 
+  /** Is there anything that waits to be written? */
+  get isDirty(): boolean {
+    for (const flow of this.#flows.values()) if (flow.isDirty) return true;
+    return false;
+  }
+
   /** Buckets that wait to be written. */
   get waiting(): number {
     let waiting = 0;

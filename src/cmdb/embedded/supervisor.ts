@@ -18,7 +18,10 @@ interface Serving {
 /** A server that recovers from a crash answers late. */
 const READY_TIMEOUT_MS = 60_000;
 const POLL_MS = 25;
-const WATCH_MS = 500;
+/** A server that is not our child tells nobody when it ends. */
+const WATCH_ADOPTED_MS = 500;
+/** The end of our own is told; what it logs is little. */
+const WATCH_OWN_MS = 10_000;
 const RESTART_BACKOFF_MAX_MS = 10_000;
 
 export interface SupervisorOptions {
@@ -46,16 +49,14 @@ export class Supervisor {
   /** @throws UserError when there is no way to get a server */
   async start(): Promise<{ readonly version: string; readonly adopted: boolean }> {
     const serving = await this.#bringUp();
-    this.#serving = serving;
-    this.#watch = setInterval(() => this.#look(), WATCH_MS);
-    this.#watch.unref();
+    this.#serve(serving);
     return { version: serving.version, adopted: serving.child === undefined };
   }
 
   /** Fast shutdown of our own server, then harder ones: at most about 5 s. */
   async stop(): Promise<void> {
     this.#stopping = true;
-    clearInterval(this.#watch);
+    clearTimeout(this.#watch);
     await this.#restart;
     await this.#serving?.child?.stop();
     this.#serving = undefined;
@@ -117,11 +118,30 @@ export class Supervisor {
     return runningPostmaster(this.#options.layout.cluster) !== undefined;
   }
 
-  #look(): void {
-    this.#serving?.child?.trimLog();
-    if (this.#restart || this.#stopping || this.#isServing()) return;
+  /** From now on this one serves: looks after it until it ends. */
+  #serve(serving: Serving): void {
+    this.#serving = serving;
+    void serving.child?.exited.then(() => this.#look(serving));
+    this.#wind(serving);
+  }
+
+  #wind(serving: Serving): void {
+    clearTimeout(this.#watch);
+    if (this.#stopping) return;
+    const watchMs = serving.child === undefined ? WATCH_ADOPTED_MS : WATCH_OWN_MS;
+    this.#watch = setTimeout(() => this.#look(serving), watchMs).unref();
+  }
+
+  #look(serving: Serving): void {
+    if (this.#stopping || serving !== this.#serving || this.#restart) return;
+    serving.child?.trimLog();
+    if (this.#isServing()) {
+      this.#wind(serving);
+      return;
+    }
     this.#restart = this.#replace().finally(() => {
       this.#restart = undefined;
+      if (this.#serving) this.#look(this.#serving); // it may have ended by now
     });
   }
 
@@ -130,8 +150,9 @@ export class Supervisor {
     log.warn('the embedded CMDB has gone; starting it again');
     for (let waitMs = 100; !this.#stopping; waitMs = Math.min(waitMs * 2, RESTART_BACKOFF_MAX_MS)) {
       try {
-        this.#serving = await this.#bringUp();
-        log.info({ adopted: !this.#serving.child }, 'the embedded CMDB is back');
+        const serving = await this.#bringUp();
+        this.#serve(serving);
+        log.info({ adopted: !serving.child }, 'the embedded CMDB is back');
         return;
       } catch (error) {
         log.error({ err: error }, `can't restart the embedded CMDB: ${describeError(error)}`);

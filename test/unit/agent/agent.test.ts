@@ -36,6 +36,8 @@ function world(t: TestContext, { once = false, intervals = INTERVALS } = {}) {
     last: (): Promise<void> => Promise.resolve(),
     stopHelper: (): Promise<void> => Promise.resolve(),
     stopSink: (): Promise<void> => Promise.resolve(),
+    /** There is nothing to write but that the host was watched. */
+    isQuiet: false,
     /** What an answer tells was lost. */
     lost: 0n,
   };
@@ -58,6 +60,9 @@ function world(t: TestContext, { once = false, intervals = INTERVALS } = {}) {
         flush: async () => {
           calls.push('flush');
           return await fake.outcome();
+        },
+        get isQuiet() {
+          return fake.isQuiet;
         },
         hold: () => {
           calls.push('hold');
@@ -131,6 +136,19 @@ describe('the agent', () => {
       ...['drain', 'print', 'flush'],
       ...['snapshot of all', 'print', 'flush'],
     ]);
+  });
+
+  it('tells the CMDB only now and then that nothing happened', async (t) => {
+    const { fake, pass, since } = await streaming(t);
+    const flushes = () => since().filter((call) => call === 'flush').length;
+    fake.isQuiet = true;
+    await pass(39_900);
+    assert.equal(flushes(), 0);
+    await pass(200);
+    assert.equal(flushes(), 1);
+    fake.isQuiet = false;
+    await pass(10_000);
+    assert.equal(flushes(), 1);
   });
 
   it('polling, takes a snapshot each poll interval', async (t) => {

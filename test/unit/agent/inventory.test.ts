@@ -107,6 +107,24 @@ describe('the inventory', () => {
     assert.equal(it.take(2_000 + REFRESH_MS).passiveNodes.length, 2);
   });
 
+  it('says when there is nothing to take', () => {
+    const { inventory: it, listening } = inventory();
+    assert.equal(it.isUnchanged(0), false);
+    it.take(0);
+    assert.equal(it.isUnchanged(0), true);
+    it.note(named('7'));
+    assert.equal(it.isUnchanged(0), false);
+    it.failed(it.take(0));
+    assert.equal(it.isUnchanged(0), false);
+    it.take(0);
+    assert.equal(it.isUnchanged(0), true);
+    listening.push(listener(80, named('7')));
+    assert.equal(it.isUnchanged(0), false);
+    it.take(0);
+    assert.equal(it.isUnchanged(0), true);
+    assert.equal(it.isUnchanged(REFRESH_MS), false);
+  });
+
   it('writes addresses no earlier for having seen them again, and settles what was written', () => {
     const { inventory: it, addresses, settled } = inventory();
     addresses.push(owned('10.0.0.1'));

@@ -125,6 +125,32 @@ const step: fc.Arbitrary<Step> = fc.oneof(
 );
 
 describe('the ledger', () => {
+  it('is quiet when nothing waits but that the host was watched', () => {
+    const all = world();
+    const { coverage, ledger } = all;
+    const flush = (outcome: WriteOutcome) => ledger.settle(ledger.take(START_MS), outcome);
+    coverage.extend(START_MS + 1_000, losses());
+    assert.equal(ledger.isQuiet(START_MS), false); // that anybody watches is news
+    flush('written');
+    assert.equal(ledger.isQuiet(START_MS), true);
+    coverage.extend(START_MS + 2_000, losses());
+    assert.equal(ledger.isQuiet(START_MS), true);
+    open(all, 1, 100, START_MS, 1);
+    assert.equal(ledger.isQuiet(START_MS), false);
+    flush('unavailable');
+    assert.equal(ledger.isQuiet(START_MS), false);
+    flush('written');
+    assert.equal(ledger.isQuiet(START_MS), true);
+    coverage.extend(START_MS + 3_000, losses({ ringLost: 1n }));
+    assert.equal(ledger.isQuiet(START_MS), false);
+    flush('unavailable');
+    assert.equal(ledger.isQuiet(START_MS), false);
+    flush('written');
+    coverage.remark('something');
+    coverage.extend(START_MS + 4_000, losses({ ringLost: 1n }));
+    assert.equal(ledger.isQuiet(START_MS), false);
+  });
+
   it('loses nothing and doubles nothing, whatever becomes of the batches', () => {
     fc.assert(
       fc.property(fc.array(step, { maxLength: 40 }), (steps) => {

@@ -108,18 +108,18 @@ describe('health', () => {
   const agent = { watchingNow: WATCHING, lastWriteMs: 0, flushIntervalMs: 10_000, outage: null };
 
   it('is good while sockets are watched and flushes taken', () => {
-    assert.deepEqual(healthOf(agent, 40_000), { ok: true, text: 'ok' });
+    assert.deepEqual(healthOf(agent, 70_000), { ok: true, text: 'ok' });
   });
 
   it('is bad otherwise, and says why', () => {
-    assert.deepEqual(healthOf(agent, 40_001), {
+    assert.deepEqual(healthOf(agent, 70_001), {
       ok: false,
-      text: 'the CMDB took no flush for 40 s',
+      text: 'the CMDB took no flush for 70 s',
     });
     const outage = { kind: 'read-only', reason: 'it is a standby', sinceMs: 0 } as const;
-    assert.deepEqual(healthOf({ ...agent, outage }, 40_001), {
+    assert.deepEqual(healthOf({ ...agent, outage }, 70_001), {
       ok: false,
-      text: 'the CMDB took no flush for 40 s (read-only: it is a standby)',
+      text: 'the CMDB took no flush for 70 s (read-only: it is a standby)',
     });
     assert.equal(healthOf({ ...agent, watchingNow: null }, 0).ok, false);
     assert.deepEqual(healthOf({ ...agent, lastWriteMs: null }, 0), {
