@@ -17,12 +17,19 @@ export interface FlowIdentity extends Edge {
  */
 const MAX_QUIET_BUCKETS = 1_000;
 
+const FOUND_BY = ['stream', 'snapshot', 'destroy'] as const satisfies readonly FoundBy[];
+/** Every set of them, by its bits. */
+const FOUND_BY_SETS: readonly (readonly FoundBy[])[] = Array.from({ length: 8 }, (_, bits) =>
+  FOUND_BY.filter((_means, index) => bits & (1 << index)),
+);
+
 /** One host's half of an edge, with the buckets that the CMDB does not have yet. */
 export class Flow implements WaitingFlow {
   readonly identity: FlowIdentity;
   firstSeenMs: number;
   lastSeenMs: number;
-  readonly #foundBy = new Set<FoundBy>();
+  /** As a set of {@link FOUND_BY_SETS}: a host has many flows. */
+  #foundBy = 0;
   /** Past buckets that wait to be written, oldest first; then the current one. */
   #buckets: Bucket[];
   /** Connections open when watching was interrupted, whose fate is not known yet. */
@@ -31,7 +38,10 @@ export class Flow implements WaitingFlow {
   #suspendedHere = 0;
   /** Totals since the agent's start, for those who read along. */
   opened = 0;
-  readonly failures = { refused: 0, timedOut: 0, unreachable: 0, other: 0 };
+  #refused = 0;
+  #timedOut = 0;
+  #unreachable = 0;
+  #failedOther = 0;
   bytesToPassive = 0n;
   bytesToActive = 0n;
 
@@ -56,8 +66,17 @@ export class Flow implements WaitingFlow {
   }
 
   get failed(): number {
-    const { refused, timedOut, unreachable, other } = this.failures;
-    return refused + timedOut + unreachable + other;
+    return this.#refused + this.#timedOut + this.#unreachable + this.#failedOther;
+  }
+
+  /** The same by reason. */
+  get failures() {
+    return {
+      refused: this.#refused,
+      timedOut: this.#timedOut,
+      unreachable: this.#unreachable,
+      other: this.#failedOther,
+    };
   }
 
   /** Open connections, those whose fate is not known included: what outlives an interruption. */
@@ -66,7 +85,7 @@ export class Flow implements WaitingFlow {
   }
 
   get foundBy(): readonly FoundBy[] {
-    return [...this.#foundBy];
+    return FOUND_BY_SETS[this.#foundBy] ?? [];
   }
 
   get isDirty(): boolean {
@@ -85,14 +104,14 @@ export class Flow implements WaitingFlow {
     this.#suspended -= carried;
     this.#suspendedHere -= carriedHere;
     this.#current().add(counts, this.identity.side, carried, carried - carriedHere);
-    for (const means of foundBy) this.#foundBy.add(means);
+    for (const means of foundBy) this.#foundBy |= 1 << FOUND_BY.indexOf(means);
     this.firstSeenMs = Math.min(this.firstSeenMs, firstMs);
     this.lastSeenMs = Math.max(this.lastSeenMs, lastMs);
     this.opened += counts.opened + counts.found - carried;
-    this.failures.refused += counts.refused;
-    this.failures.timedOut += counts.timedOut;
-    this.failures.unreachable += counts.unreachable;
-    this.failures.other += counts.failedOther;
+    this.#refused += counts.refused;
+    this.#timedOut += counts.timedOut;
+    this.#unreachable += counts.unreachable;
+    this.#failedOther += counts.failedOther;
     const sent = this.identity.side === 'active';
     this.bytesToPassive += sent ? counts.bytesSent : counts.bytesReceived;
     this.bytesToActive += sent ? counts.bytesReceived : counts.bytesSent;
