@@ -6,10 +6,13 @@
 #include "table.h"
 #include "helper.h"
 
+#define NETNS_USAGE_FILES 2
+
 struct netns {
 	uint32_t inum; /* key */
 	int diag_fd;
 	int notice_fd; /* -1: no destroy notices here */
+	int usage_fd[NETNS_USAGE_FILES]; /* its /proc/net/sockstat and sockstat6 */
 	uint32_t scan; /* last scan that found it in use */
 	uint32_t notices_dropped; /* so far */
 	bool dumped; /* a snapshot of it has been taken */
@@ -35,6 +38,9 @@ void namespaces_init(struct namespaces *namespaces, bool own_only);
  * False: /proc could not be listed, and the namespaces known before were kept.
  */
 bool namespaces_scan(struct namespaces *namespaces);
+
+/* Has it no TCP socket but in TIME_WAIT? False also where that can't be found out. */
+bool netns_is_empty(const struct netns *netns);
 
 /*
  * Calls visit with the calling thread inside each namespace of the last scan in turn. Returns how

@@ -113,6 +113,9 @@ static bool dump_all(struct poll *poll)
 			complete = false;
 			continue;
 		}
+		/* A dump walks the sockets of all namespaces, and most have none of their own. */
+		if (netns->dumped && netns_is_empty(netns))
+			continue;
 		poll->dumping = netns;
 		/* What a socket moved before the first snapshot is not of our time: that must be known. */
 		error = diag_dump(netns->diag_fd, wanted_states(poll, netns),
