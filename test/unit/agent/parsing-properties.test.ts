@@ -52,7 +52,8 @@ describe('a spooled file', () => {
   const dataDir = join(root, 'data');
   mkdirSync(dataDir);
   const { log } = recordingLog();
-  new Spool(dataDir, log).put(batch({ epoch: 5 }), {});
+  const meant = batch({ epoch: 5 });
+  new Spool(dataDir, log).put(meant, {});
   const [name = ''] = readdirSync(join(dataDir, 'spool'));
   const path = join(dataDir, 'spool', name);
   const whole = readFileSync(path);
@@ -80,7 +81,8 @@ describe('a spooled file', () => {
         spool.latest();
         spool.trim();
         await spool.drain({ write });
-        assert.deepEqual(written, []);
+        // What stands before the damage is whole.
+        assert.deepEqual(written, written.length === 0 ? [] : [meant]);
       }),
       { numRuns: 400 },
     );
