@@ -133,7 +133,8 @@ export class Supervisor {
   }
 
   #look(serving: Serving): void {
-    if (this.#stopping || serving !== this.#serving || this.#restart) return;
+    const isBusy = this.#stopping || this.#restart !== undefined;
+    if (isBusy || serving !== this.#serving) return;
     serving.child?.trimLog();
     if (this.#isServing()) {
       this.#wind(serving);
