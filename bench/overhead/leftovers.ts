@@ -78,11 +78,20 @@ async function empty(group: string): Promise<void> {
   const startedMs = performance.now();
   while (existsSync(group)) {
     const pids = readFileSync(join(group, 'cgroup.procs'), 'utf8').split('\n').filter(Boolean);
-    if (pids.length === 0) rmdirSync(group);
+    if (pids.length === 0) removeGroup(group);
     const elapsedMs = performance.now() - startedMs;
     if (elapsedMs > KILL_MS) throw new Error(`${group}: its processes do not end`);
     for (const pid of pids) kill(Number(pid), elapsedMs < TERM_MS ? 'SIGTERM' : 'SIGKILL');
     await sleep(20);
+  }
+}
+
+/** Processes that have just ended keep it busy for a moment. */
+function removeGroup(group: string): void {
+  try {
+    rmdirSync(group);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'EBUSY') throw error;
   }
 }
 

@@ -10,8 +10,10 @@ const TARGET = [SERVER_ADDRESS, String(SERVER_PORT)];
 
 /** What the clients saw in one measurement. */
 export interface LoadFigures {
-  /** Connections made meanwhile; the truth that a tracer's recall is held against. */
+  /** Connections made meanwhile, and answered. */
   readonly connections: number;
+  /** With those that were given up; some of them had been established. */
+  readonly attempted?: number;
   readonly perSecond?: number;
   readonly failed?: number;
   readonly latencyMeanUs?: number;
@@ -63,7 +65,8 @@ function linesOf(child: ChildProcess): () => Promise<string> {
 
 function figuresOf(line: string): LoadFigures {
   const { connections = 0, failed = 0, skipped = 0, ...rest } = JSON.parse(line) as BenchLoadLine;
-  return { ...rest, connections, failed: failed + skipped };
+  const attempted = connections + failed;
+  return { ...rest, connections, attempted, failed: failed + skipped };
 }
 
 /** One client program for one measurement: `churn` and `procs` of bench-load. */

@@ -46,7 +46,7 @@ the CPU of everything in the measurement, servers and clients included: work tha
 shows there. "a second" is requests, or connections where they are short. Throughput and latencies are
 ratios to \`none\` (nobody traces) of the same round; the row \`none\` itself is a second \`none\` against
 the first, which is the noise floor. Each cell is a median, with the least and greatest in brackets
-where a figure varies. Recall is the share of the connections there really were that the tracer had in
+where a figure varies. Recall is the share of the connections that clients opened that the tracer had in
 the end; named, with the right process. Server and tracer share one core, clients and database have the
 other. One flush of ours falls into every measurement and, when streaming, one reconcile. By default that
 is every 10 and 30 s; \`stream\` is measured for 20 s over 19,900 connections and on the idle host, for 6 s

@@ -39,7 +39,8 @@ export class Stage {
     try {
       const during = await measureOnce(bench, world, tracer, () => this.#load.run(seconds));
       const seen = await tracer?.stop();
-      const truth = this.#load.opened + during.load.connections;
+      const { connections, attempted = connections } = during.load;
+      const truth = this.#load.opened + attempted;
       return { ...during, truth, ...(seen ? { seen } : {}) };
     } catch (error) {
       await tracer?.kill();
