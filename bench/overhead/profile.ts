@@ -153,7 +153,7 @@ async function main(): Promise<void> {
     await cmdb.stop();
     await removeOf(process.pid, root);
   }
-  const text = JSON.stringify({ machine: await describeMachine(), profiles }, undefined, 1);
+  const text = JSON.stringify({ machine: await describeMachine(), profiles }, undefined, 2);
   await writeFile(join(REPOSITORY, 'bench', 'overhead', 'profiles.json'), `${text}\n`);
 }
 
