@@ -39,6 +39,7 @@ export function lineChart(series: readonly Series[], options: ChartOptions): str
     ...series.flatMap((one, index) => line(one, index, xOf, yOf)),
   ];
   return `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${WIDTH} ${HEIGHT}" font-family="sans-serif" font-size="12">
+<title>${escape(options.title)}</title>
 <rect width="100%" height="100%" fill="white"/>
 ${parts.join('\n')}
 </svg>
@@ -65,8 +66,11 @@ function line(
 }
 
 function text(x: number, y: number, content: string, anchor = 'start', size = 12): string {
-  const escaped = content.replaceAll('&', '&amp;').replaceAll('<', '&lt;');
-  return `<text x="${x}" y="${y}" text-anchor="${anchor}" font-size="${size}" fill="#222">${escaped}</text>`;
+  return `<text x="${x}" y="${y}" text-anchor="${anchor}" font-size="${size}" fill="#222">${escape(content)}</text>`;
+}
+
+function escape(content: string): string {
+  return content.replaceAll('&', '&amp;').replaceAll('<', '&lt;');
 }
 
 /** The least of 1, 2, 2.5 or 5 times a power of ten that holds all. */

@@ -12,13 +12,15 @@ import { ownDirectory, removeOf, removeStale, restore, settings } from './leftov
 import type { Bench } from './measure.ts';
 import { OURS } from './ours.ts';
 import { BUDGET_SECONDS, CMDB_SECONDS } from './plan.ts';
-import { RESULTS_FILE, writeResults } from './results.ts';
+import { mergeResults, RESULTS_FILE, writeResults } from './results.ts';
 import type { Row } from './rows.ts';
 import { toolConditions } from './tools.ts';
 import type { Condition } from './tracer.ts';
 import { workloads } from './workloads.ts';
 
 const isQuick = (process.env['QUICK'] ?? '') !== '';
+/** Only some workloads: their rows take the place of those in the results that there are. */
+const isPart = process.env['BENCH_ONLY'] !== undefined;
 /** Exit codes of a shell for a program that a signal ended. */
 const SIGNALLED = { SIGINT: 130, SIGTERM: 143 } as const;
 
@@ -61,6 +63,11 @@ async function measureAll(bench: Bench, all: readonly Task[], budget: number): P
     const found = await benchRun.measure(task, all.slice(index + 1));
     rows.push(...found);
     if (found.length > 0) missing.splice(missing.indexOf(task.workload.name), 1);
+    if (!isPart) {
+      await writeResults(rows, missing, { quick: isQuick, seconds: benchRun.seconds });
+    }
+  }
+  if (isPart && (isQuick || !(await mergeResults(rows)))) {
     await writeResults(rows, missing, { quick: isQuick, seconds: benchRun.seconds });
   }
   say(`${String(benchRun.seconds).padStart(5)} s  done: ${RESULTS_FILE}`);

@@ -110,7 +110,7 @@ async function profileOf(bench: Bench, workload: Workload, one: Case): Promise<P
     const programs = await bpfPrograms(helperPid);
     const [before, startedMs] = [groups.map((group) => group.cpuUs()), performance.now()];
     const recording = samplesOf([agentPid, helperPid], one.seconds);
-    await load.run(one.seconds);
+    const { connections } = await load.run(one.seconds);
     const seconds = (performance.now() - startedMs) / 1000;
     const cpuMs = groups.map((group, index) => (group.cpuUs() - (before[index] ?? 0)) / 1000);
     const bpf = grownPrograms(programs, await bpfPrograms(helperPid));
@@ -121,6 +121,7 @@ async function profileOf(bench: Bench, workload: Workload, one: Case): Promise<P
     return {
       ...{ workload: one.workload, condition: one.condition },
       seconds,
+      connections,
       ...{ agentMs, helperMs, cmdbMs },
       agentKernelMs: kernelMsOf(agentPid, samples),
       helperKernelMs: kernelMsOf(helperPid, samples),

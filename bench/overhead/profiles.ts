@@ -11,6 +11,8 @@ export interface Profile {
   readonly condition: string;
   /** How long was measured. */
   readonly seconds: number;
+  /** Made meanwhile. */
+  readonly connections: number;
   readonly agentMs: number;
   readonly helperMs: number;
   readonly cmdbMs: number;

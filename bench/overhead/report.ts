@@ -13,6 +13,8 @@ export interface OverheadResults {
   readonly complete: boolean;
   readonly missing: readonly string[];
   readonly rows: readonly Row[];
+  /** Workloads that were measured again by themselves since, and when. */
+  readonly again?: readonly { readonly workloads: readonly string[]; readonly date: string }[];
 }
 
 /** A section of the report, and the files it shows. */
@@ -66,8 +68,12 @@ export function overheadSection(results: OverheadResults, profiles?: Profiles): 
       : ['', `This run is incomplete: ${results.missing.join(', ')} missing.`]),
     '',
     INTRODUCTION,
+    ...(results.again ?? []).map(
+      ({ workloads: names, date }) =>
+        `\nMeasured again by themselves (\`BENCH_ONLY\`), ${date}: ${names.join(', ')}.`,
+    ),
     '',
-    ...goalLines(verdicts(figures), profiles),
+    ...goalLines(verdicts(figures, profiles), profiles),
     '',
     ...Object.keys(charts).map((file) => `![${file}](benchmarks/${file})\n`),
     ...workloads.flatMap((workload) => [
