@@ -39,7 +39,7 @@ export function lineChart(series: readonly Series[], options: ChartOptions): str
     ...series.flatMap((one, index) => line(one, index, xOf, yOf)),
   ];
   return `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${WIDTH} ${HEIGHT}" font-family="sans-serif" font-size="12">
-<title>${escape(options.title)}</title>
+<title>${escaped(options.title)}</title>
 <rect width="100%" height="100%" fill="white"/>
 ${parts.join('\n')}
 </svg>
@@ -66,10 +66,10 @@ function line(
 }
 
 function text(x: number, y: number, content: string, anchor = 'start', size = 12): string {
-  return `<text x="${x}" y="${y}" text-anchor="${anchor}" font-size="${size}" fill="#222">${escape(content)}</text>`;
+  return `<text x="${x}" y="${y}" text-anchor="${anchor}" font-size="${size}" fill="#222">${escaped(content)}</text>`;
 }
 
-function escape(content: string): string {
+function escaped(content: string): string {
   return content.replaceAll('&', '&amp;').replaceAll('<', '&lt;');
 }
 

@@ -5,7 +5,7 @@
  */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -17,7 +17,7 @@ import { Cmdb } from './cmdb.ts';
 import { ownDirectory, removeOf, removeStale } from './leftovers.ts';
 import type { Bench } from './measure.ts';
 import { OURS } from './ours.ts';
-import { type Part, type Profile, topOf } from './profiles.ts';
+import { type Part, type Profile, type Profiles, topOf } from './profiles.ts';
 import { type Workload, workloads } from './workloads.ts';
 import { World } from './world.ts';
 
@@ -35,6 +35,7 @@ const CASES: readonly Case[] = [
   { workload: 'idle', condition: 'stream', seconds: 30 },
 ];
 
+const PROFILES = join(REPOSITORY, 'bench', 'overhead', 'profiles.json');
 const PERF_HZ = 4999;
 const SETTLE_MS = 1000;
 
@@ -136,6 +137,15 @@ async function profileOf(bench: Bench, workload: Workload, one: Case): Promise<P
   }
 }
 
+/** Those of earlier runs that this one did not take. */
+async function otherProfiles(taken: readonly Profile[]): Promise<readonly Profile[]> {
+  const earlier = JSON.parse(await readFile(PROFILES, 'utf8')) as Profiles;
+  const names = taken.map(({ workload, condition }) => `${workload} ${condition}`);
+  return earlier.profiles.filter(
+    ({ workload, condition }) => !names.includes(`${workload} ${condition}`),
+  );
+}
+
 async function main(): Promise<void> {
   const root = tmpdir();
   await removeStale(root);
@@ -143,8 +153,9 @@ async function main(): Promise<void> {
   const cmdb = await Cmdb.start();
   const bench = { cmdb, group: new Cgroup('tracer'), helperGroup: new Cgroup('helper') };
   const profiles: Profile[] = [];
+  const only = process.env['BENCH_ONLY']?.split(',');
   try {
-    for (const one of CASES) {
+    for (const one of CASES.filter(({ workload }) => !only || only.includes(workload))) {
       const workload = workloads(false).find(({ name }) => name === one.workload);
       if (!workload) throw new Error(`no workload ${one.workload}`);
       process.stderr.write(`${one.workload} ${one.condition}\n`);
@@ -154,8 +165,9 @@ async function main(): Promise<void> {
     await cmdb.stop();
     await removeOf(process.pid, root);
   }
-  const text = JSON.stringify({ machine: await describeMachine(), profiles }, undefined, 2);
-  await writeFile(join(REPOSITORY, 'bench', 'overhead', 'profiles.json'), `${text}\n`);
+  const kept = only ? await otherProfiles(profiles) : [];
+  const all = { machine: await describeMachine(), profiles: [...kept, ...profiles] };
+  await writeFile(PROFILES, `${JSON.stringify(all, undefined, 2)}\n`);
 }
 
 await main();
