@@ -41,8 +41,10 @@ export class Cmdb {
 
   /** Connections to the server's port that an agent wrote, as its side saw them. */
   async seenBy(hostId: string, side: 'A' | 'P', process: string): Promise<Seen> {
-    const [row] = await withClient(this.#server.config, (client) =>
-      client
+    const [row] = await withClient(this.#server.config, async (client) => {
+      // Many flows have just been written: without statistics the join below may take minutes.
+      await client.query('ANALYZE flows, flow_history, processes');
+      return client
         .query<{ connections: string; named: string }>(
           `SELECT coalesce(sum(h.opened), 0) AS connections,
                   coalesce(sum(h.opened) FILTER (WHERE p.name = $4), 0) AS named
@@ -52,8 +54,8 @@ export class Cmdb {
            WHERE f.host_id = $1 AND f.side = $2 AND f.passive_port = $3`,
           [hostId, side, SERVER_PORT, process],
         )
-        .then(({ rows }) => rows),
-    );
+        .then(({ rows }) => rows);
+    });
     return { connections: Number(row?.connections), named: Number(row?.named) };
   }
 
