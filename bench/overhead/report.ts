@@ -49,7 +49,8 @@ shows there. "a second" is requests, or connections where they are short. Throug
 ratios to \`none\` (nobody traces) of the same round; the row \`none\` itself is a second \`none\` against
 the first, which is the noise floor. Each cell is a median, with the least and greatest in brackets
 where a figure varies. Recall is the share of the connections that clients opened that the tracer had in
-the end; named, with the right process. Server and tracer share one core, clients and database have the
+the end; of the other tools it is a lower bound, as they are counted by distinct client ports and one
+that is used again counts once; named, with the right process. Server and tracer share one core, clients and database have the
 other. One flush of ours falls into every measurement and, when streaming, one reconcile. By default that
 is every 10 and 30 s; \`stream\` is measured for 20 s over 19,900 connections and on the idle host, for 6 s
 where connections or processes come at a rate, else as long as the others: 2 or 3 s, so that the cost in
