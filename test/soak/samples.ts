@@ -15,10 +15,11 @@ export interface Sample {
 /** Maps whose entries come and go with the load. */
 const MAPS: ReadonlySet<string> = new Set([
   'sockets',
-  'flows_a',
-  'flows_b',
+  'flows_first',
+  'tt_flows',
   'announced',
   'listeners',
+  'kinds',
 ]);
 
 export async function sample(atS: number, agentPid: number, helperPid: number): Promise<Sample> {
