@@ -212,25 +212,59 @@ static __always_inline void read_moved(struct sock *sk, struct tt_moved *moved)
 		moved->bytes_received--;
 }
 
-/* Adds what a socket moved since it was last reported. */
-static __always_inline void count_moved(struct sock *sk, struct tt_socket *socket)
+static __always_inline void add_moved(struct tt_flow_counts *counts, const struct tt_moved *from,
+				      const struct tt_moved *to)
 {
-	struct tt_moved *reported = &socket->reported, moved = {};
+	__sync_fetch_and_add(&counts->bytes_sent, to->bytes_sent - from->bytes_sent);
+	__sync_fetch_and_add(&counts->bytes_received, to->bytes_received - from->bytes_received);
+	__sync_fetch_and_add(&counts->retransmits, to->retransmits - from->retransmits);
+}
+
+static __always_inline bool has_moved(const struct tt_moved *from, const struct tt_moved *to)
+{
+	return to->bytes_sent > from->bytes_sent || to->bytes_received > from->bytes_received ||
+	       to->retransmits > from->retransmits;
+}
+
+/* Adds what a socket moved since it was last reported; it is at its end, and its entry taken. */
+static __always_inline void count_rest(struct sock *sk, const struct tt_socket *taken)
+{
 	struct tt_flow_counts *counts;
+	struct tt_moved moved = {};
 
 	read_moved(sk, &moved);
-	if (moved.bytes_sent <= reported->bytes_sent &&
-	    moved.bytes_received <= reported->bytes_received &&
-	    moved.retransmits <= reported->retransmits)
+	if (!has_moved(&taken->reported, &moved))
+		return;
+	counts = counts_of(&taken->key);
+	if (counts)
+		add_moved(counts, &taken->reported, &moved);
+}
+
+/*
+ * The same of one that is open. It may end meanwhile on another CPU: what takes its entry adds all that
+ * the entry does not say to be reported. So everything that takes time comes first, then a look for the
+ * entry, which may be gone, and what is going to be added is said before it is added. Between the reading
+ * of an entry and the writing nothing is left but these two; an exchange would need 5.12.
+ */
+static __always_inline void count_moved(struct sock *sk, struct tt_socket *socket)
+{
+	struct tt_moved moved = {}, before;
+	struct tt_flow_counts *counts;
+	__u64 id = (__u64)sk;
+
+	read_moved(sk, &moved);
+	if (!has_moved(&socket->reported, &moved))
 		return;
 	counts = counts_of(&socket->key);
 	if (!counts)
 		return;
-	__sync_fetch_and_add(&counts->bytes_sent, moved.bytes_sent - reported->bytes_sent);
-	__sync_fetch_and_add(&counts->bytes_received,
-			     moved.bytes_received - reported->bytes_received);
-	__sync_fetch_and_add(&counts->retransmits, moved.retransmits - reported->retransmits);
-	*reported = moved;
+	socket = bpf_map_lookup_elem(&sockets, &id);
+	if (!socket)
+		return;
+	before = socket->reported;
+	socket->reported = moved;
+	barrier();
+	add_moved(counts, &before, &moved);
 }
 
 #endif /* FLOW_BPF_H */

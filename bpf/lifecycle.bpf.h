@@ -195,7 +195,7 @@ static __always_inline void on_closed(struct sock *sk, __u64 id, int oldstate)
 		socket.phase = TT_COUNTED;
 	}
 	if (socket.phase == TT_COUNTED) {
-		count_moved(sk, &socket);
+		count_rest(sk, &socket);
 		TT_BUMP(&socket.key, closed, 1);
 	}
 }
