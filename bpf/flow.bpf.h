@@ -241,10 +241,10 @@ static __always_inline void count_rest(struct sock *sk, const struct tt_socket *
 }
 
 /*
- * The same of one that is open. It may end meanwhile on another CPU: what takes its entry adds all that
- * the entry does not say to be reported. So everything that takes time comes first, then a look for the
- * entry, which may be gone, and what is going to be added is said before it is added. Between the reading
- * of an entry and the writing nothing is left but these two; an exchange would need 5.12.
+ * The same of one that is open. It may end meanwhile on another CPU: who takes its entry adds all that
+ * the entry does not say to be reported. So what takes time comes first, then a look for the entry,
+ * which may be gone, and what is added is said before it is added. What is said while the entry is
+ * copied out (take_socket) is still added twice; to claim it for one of the two takes an exchange (5.12).
  */
 static __always_inline void count_moved(struct sock *sk, struct tt_socket *socket)
 {
