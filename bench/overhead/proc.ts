@@ -10,6 +10,8 @@ export interface Memory {
   readonly rssMb: number;
   /** Shared pages divided among those who share them. */
   readonly pssMb: number;
+  /** Of the resident ones, those that no file backs: heaps and stacks. */
+  readonly anonymousMb: number;
 }
 
 /** Memory of a process; zero when it has ended. */
@@ -18,10 +20,11 @@ export function memoryOf(pid: number): Memory {
     Number(new RegExp(`^${key}: +(\\d+)`, 'm').exec(text)?.[1] ?? 0);
   try {
     const text = readFileSync(`/proc/${pid}/smaps_rollup`, 'utf8');
-    return { rssMb: kb(text, 'Rss') / 1024, pssMb: kb(text, 'Pss') / 1024 };
+    const mb = (key: string) => kb(text, key) / 1024;
+    return { rssMb: mb('Rss'), pssMb: mb('Pss'), anonymousMb: mb('Anonymous') };
   } catch {
     // It ended meanwhile.
-    return { rssMb: 0, pssMb: 0 };
+    return { rssMb: 0, pssMb: 0, anonymousMb: 0 };
   }
 }
 

@@ -17,6 +17,7 @@ import { Cmdb } from './cmdb.ts';
 import { ownDirectory, removeOf, removeStale } from './leftovers.ts';
 import type { Bench } from './measure.ts';
 import { OURS } from './ours.ts';
+import { memoryOf } from './proc.ts';
 import { type Part, type Profile, type Profiles, topOf } from './profiles.ts';
 import { type Workload, workloads } from './workloads.ts';
 import { World } from './world.ts';
@@ -32,6 +33,7 @@ const CASES: readonly Case[] = [
   { workload: 'keepalive-19900', condition: 'poll', seconds: 10 },
   { workload: 'procs-500', condition: 'stream', seconds: 10 },
   { workload: 'churn-10000', condition: 'stream', seconds: 10 },
+  { workload: 'peers-10000', condition: 'stream', seconds: 10 },
   { workload: 'idle', condition: 'stream', seconds: 30 },
 ];
 
@@ -93,6 +95,8 @@ function grownPrograms(before: readonly ProgramTime[], after: readonly ProgramTi
   });
 }
 
+const round = (mb: number) => Math.round(mb * 10) / 10;
+
 async function profileOf(bench: Bench, workload: Workload, one: Case): Promise<Profile> {
   const condition = OURS.find(({ name }) => name === one.condition);
   if (!condition) throw new Error(`no condition ${one.condition}`);
@@ -115,6 +119,7 @@ async function profileOf(bench: Bench, workload: Workload, one: Case): Promise<P
     const seconds = (performance.now() - startedMs) / 1000;
     const cpuMs = groups.map((group, index) => (group.cpuUs() - (before[index] ?? 0)) / 1000);
     const bpf = grownPrograms(programs, await bpfPrograms(helperPid));
+    const memory = memoryOf(agentPid);
     const samples = await recording;
     await tracer.stop();
     await rm(`/tmp/perf-${agentPid}.map`, { force: true });
@@ -124,6 +129,7 @@ async function profileOf(bench: Bench, workload: Workload, one: Case): Promise<P
       seconds,
       connections,
       ...{ agentMs, helperMs, cmdbMs },
+      agentMemory: { rssMb: round(memory.rssMb), anonymousMb: round(memory.anonymousMb) },
       agentKernelMs: kernelMsOf(agentPid, samples),
       helperKernelMs: kernelMsOf(helperPid, samples),
       bpfMs: bpf.reduce((sum, { ms }) => sum + ms, 0),

@@ -16,6 +16,8 @@ export interface Profile {
   readonly agentMs: number;
   readonly helperMs: number;
   readonly cmdbMs: number;
+  /** At the end, under the profilers. */
+  readonly agentMemory?: { readonly rssMb: number; readonly anonymousMb: number };
   /** Of the agent's and the helper's: in system calls and interrupts. */
   readonly agentKernelMs: number;
   readonly helperKernelMs: number;
@@ -62,6 +64,15 @@ export function inWords({ seconds, agentMs, helperMs, cmdbMs, bpfMs, ...parts }:
     ...(bpfMs > 0 ? [`BPF ${perSecond(bpfMs, seconds)} (${named(parts.bpf)})`] : []),
   ];
   return `ms of CPU a second, under the profilers: ${texts.join('; ')}`;
+}
+
+/** What the agent's memory is, and what it is on an idle host. */
+export function memoryInWords({ agentMemory }: Profile, idle: Profile | undefined): string {
+  if (!agentMemory) return '';
+  const of = ({ rssMb, anonymousMb }: NonNullable<Profile['agentMemory']>) =>
+    `${rssMb} MB, of which files (Node.js itself) ${Math.round(rssMb - anonymousMb)} MB`;
+  const compared = idle?.agentMemory ? `; on the idle host ${of(idle.agentMemory)}` : '';
+  return `; memory of the agent ${of(agentMemory)}${compared}`;
 }
 
 /** A table a profile, as Markdown. */

@@ -1,7 +1,7 @@
 import { lineChart, type Series } from '../chart.ts';
 import type { Spread } from '../statistics.ts';
 import { Figures, type Verdict, verdicts } from './goals.ts';
-import { inWords, type Profiles, profilesSection } from './profiles.ts';
+import { inWords, memoryInWords, type Profiles, profilesSection } from './profiles.ts';
 import type { Row } from './rows.ts';
 
 /** bench/results/overhead.json. */
@@ -50,11 +50,12 @@ ratios to \`none\` (nobody traces) of the same round; the row \`none\` itself is
 the first, which is the noise floor. Each cell is a median, with the least and greatest in brackets
 where a figure varies. Recall is the share of the connections that clients opened that the tracer had in
 the end; of the other tools it is a lower bound, as they are counted by distinct client ports and one
-that is used again counts once; named, with the right process. Server and tracer share one core, clients and database have the
-other. One flush of ours falls into every measurement and, when streaming, one reconcile. By default that
-is every 10 and 30 s; \`stream\` is measured for 20 s over 19,900 connections and on the idle host, for 6 s
-where connections or processes come at a rate, else as long as the others: 2 or 3 s, so that the cost in
-the long run is rather over- than understated.`;
+that is used again counts once; named, with the right process. Server and tracer share one core, clients
+and database have the other. One flush of ours falls into every measurement and, when streaming, one
+reconcile. By default that is every 10 and 30 s; \`stream\` and \`poll\` are measured for 15 s over 19,900
+connections, \`stream\` for 20 s on the idle host and for 6 s where connections or processes come at a
+rate, else as long as the others: 2 or 3 s, so that the cost in the long run is rather over- than
+understated.`;
 
 export function overheadSection(results: OverheadResults, profiles?: Profiles): Section {
   const figures = new Figures(results.rows);
@@ -95,7 +96,8 @@ function goalLines(all: readonly Verdict[], profiles: Profiles | undefined): str
     const found = profiles?.profiles.find(
       (one) => one.workload === profile?.[0] && one.condition === profile?.[1],
     );
-    return found ? [`- ${goal}: ${inWords(found)}.`] : [];
+    const idle = profiles?.profiles.find(({ workload }) => workload === 'idle');
+    return found ? [`- ${goal}: ${inWords(found)}${memoryInWords(found, idle)}.`] : [];
   });
   return [
     '### Goals',
