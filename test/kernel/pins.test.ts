@@ -94,7 +94,8 @@ describe('pins', { skip: SKIP_UNLESS_ROOT }, () => {
     const { connections, local } = second.end('active', port);
     assert.deepEqual([connections, local], [0, ['127.0.0.1']], 'told with nothing to count');
     await client.do(`close ${connection}`);
-    await second.report();
+    // Once the other end has acknowledged its FIN, which it may put off for a while.
+    await second.until(() => second.end('active', port).closed > 0, 'its close');
     assert.equal(second.end('active', port).closed, 1);
     await second.stop();
   });
