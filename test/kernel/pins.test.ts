@@ -19,8 +19,17 @@ describe('pins', { skip: SKIP_UNLESS_ROOT }, () => {
   const pins = new PinDirectory('kernel');
   const server = new Actor();
   const client = new Actor();
-  const start = (...more: string[]) => Tracer.start([...ARGS, '--pin', pins.path, ...more]);
-  afterEach(() => pins.remove());
+  const started: Tracer[] = [];
+  const start = async (...more: string[]) => {
+    const tracer = await Tracer.start([...ARGS, '--pin', pins.path, ...more]);
+    started.push(tracer);
+    return tracer;
+  };
+  afterEach(() => {
+    // A test that failed has not ended its own.
+    for (const { helper } of started.splice(0)) helper.kill(new Error('left over'));
+    pins.remove();
+  });
   after(() => Promise.all([server.end(), client.end()]));
 
   const generations = () => pins.files.filter((name) => name.startsWith('flows_'));
