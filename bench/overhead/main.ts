@@ -63,12 +63,9 @@ async function measureAll(bench: Bench, all: readonly Task[], budget: number): P
     const found = await benchRun.measure(task, all.slice(index + 1));
     rows.push(...found);
     if (found.length > 0) missing.splice(missing.indexOf(task.workload.name), 1);
-    if (!isPart) {
+    if (!isPart || isQuick || !(await mergeResults(found))) {
       await writeResults(rows, missing, { quick: isQuick, seconds: benchRun.seconds });
     }
-  }
-  if (isPart && (isQuick || !(await mergeResults(rows)))) {
-    await writeResults(rows, missing, { quick: isQuick, seconds: benchRun.seconds });
   }
   say(`${String(benchRun.seconds).padStart(5)} s  done: ${RESULTS_FILE}`);
 }

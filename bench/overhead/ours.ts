@@ -10,9 +10,6 @@ const OPENS = { server: 'P', client: 'A' } as const;
 /** The defaults: how long a window shows what an agent costs in the long run. */
 const [FLUSH_SECONDS, RECONCILE_SECONDS] = [10, 30];
 
-/** Shorter windows hold what polls cost each second, not the search for owners in /proc as well. */
-const SEARCH_FROM_SECONDS = 10;
-
 /**
  * One flush, and one reconcile when streaming, fall into each measurement, however short it is: in a
  * window shorter than the defaults more often than by default, so that our cost is rather over- than
@@ -22,7 +19,7 @@ const SEARCH_FROM_SECONDS = 10;
 function intervals(mode: 'stream' | 'poll', seconds: number): readonly string[] {
   const flush = ['--flush-interval', `${Math.min(seconds, FLUSH_SECONDS)}s`];
   const reconcile = ['--reconcile-interval', `${Math.min(seconds, RECONCILE_SECONDS)}s`];
-  return mode === 'poll' && seconds < SEARCH_FROM_SECONDS ? flush : [...flush, ...reconcile];
+  return mode === 'poll' ? flush : [...flush, ...reconcile];
 }
 
 /** Our agent, as a user would start it on the host that is traced. */

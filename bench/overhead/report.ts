@@ -52,10 +52,9 @@ where a figure varies. Recall is the share of the connections that clients opene
 the end; of the other tools it is a lower bound, as they are counted by distinct client ports and one
 that is used again counts once; named, with the right process. Server and tracer share one core, clients
 and database have the other. One flush of ours falls into every measurement and, when streaming, one
-reconcile. By default that is every 10 and 30 s; \`stream\` and \`poll\` are measured for 15 s over 19,900
-connections, \`stream\` for 20 s on the idle host and for 6 s where connections or processes come at a
-rate, else as long as the others: 2 or 3 s, so that the cost in the long run is rather over- than
-understated.`;
+reconcile. By default that is every 10 and 30 s; \`stream\` is measured for 20 s over 19,900 connections
+and on the idle host, for 6 s where connections or processes come at a rate, else as long as the others:
+2 or 3 s, so that the cost in the long run is rather over- than understated.`;
 
 export function overheadSection(results: OverheadResults, profiles?: Profiles): Section {
   const figures = new Figures(results.rows);

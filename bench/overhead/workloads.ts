@@ -45,8 +45,7 @@ const ALONE = { ...SERVER, none: 0 } as const;
  * what a goal for the cost in the long run is held against.
  */
 const GROWTH = { stream: 6 } as const;
-const LONG = { stream: 15, poll: 15 } as const;
-const IDLE = { stream: 20 } as const;
+const LONG = { stream: 20 } as const;
 
 const LASTING: readonly Workload[] = [
   {
@@ -165,7 +164,7 @@ const MANY: readonly Workload[] = [
     ...ALONE,
     name: 'idle',
     conditions: ['stream', 'poll'],
-    windows: IDLE,
+    windows: LONG,
     start: silence,
     kept: true,
   },
