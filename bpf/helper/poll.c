@@ -18,6 +18,9 @@
 #define MAX_UNJUDGED 65536
 /* Of more than a few sockets a snapshot asks for byte counts no more often than this. */
 #define DETAILS_EVERY_NS 10000000000ull
+/* The kernel's notices come from a queue for each CPU: that of a listener may be so much later than
+ * that of a connection which outlived it. */
+#define SETTLED_NS 100000000ull
 
 struct sightings {
 	struct sighting *items;
@@ -218,7 +221,7 @@ static void choose_detail(struct poll *poll, bool in_full)
 		poll->detailed_ns = poll->live.now_ns;
 }
 
-static void judge_notices(struct poll *poll);
+static void judge_notices(struct poll *poll, bool all);
 
 void poll_snapshot(struct poll *poll, bool all_owners, struct poll_result *result)
 {
@@ -232,7 +235,8 @@ void poll_snapshot(struct poll *poll, bool all_owners, struct poll_result *resul
 	complete = dump_all(poll) && complete;
 	poll->listeners.complete = complete;
 	resolve_fresh(poll);
-	judge_notices(poll);
+	/* The last snapshot before an end is in full: nothing may be left then. */
+	judge_notices(poll, all_owners);
 	listeners_end(&poll->listeners, complete);
 	if (complete)
 		live_bury(&poll->live, poll->any_notices);
@@ -293,11 +297,28 @@ static void judge_notice(struct poll *poll, const struct sighting *sighting)
 	accumulator_add(&poll->counted, &flow, TT_BY_DESTROY, &counts);
 }
 
-static void judge_notices(struct poll *poll)
+/* Where nobody is known to listen, the listener's own notice may still be under way. */
+static bool may_be_judged(const struct poll *poll, const struct sighting *sighting)
 {
-	for (size_t i = 0; i < poll->notices.count; i++)
-		judge_notice(poll, &poll->notices.items[i]);
-	forget(&poll->notices);
+	const struct diag_socket *socket = &sighting->socket;
+
+	return boot_ns() - sighting->seen_ns >= SETTLED_NS ||
+	       listeners_has(&poll->listeners, sighting->netns, socket->local, socket->local_port);
+}
+
+static void judge_notices(struct poll *poll, bool all)
+{
+	struct sightings *notices = &poll->notices;
+	size_t kept = 0;
+
+	for (size_t i = 0; i < notices->count; i++)
+		if (all || may_be_judged(poll, &notices->items[i]))
+			judge_notice(poll, &notices->items[i]);
+		else
+			notices->items[kept++] = notices->items[i];
+	if (!kept)
+		forget(notices);
+	notices->count = kept;
 }
 
 /* error: what reading them came to. Old kernels tell that notices were lost, but not how many. */
@@ -321,7 +342,7 @@ void poll_read_notices(struct poll *poll, int fd)
 		count_lost_notices(poll, netns, diag_read_notices(fd, visit_notice, poll));
 	}
 	if (poll->notices.count > MAX_UNJUDGED)
-		judge_notices(poll);
+		judge_notices(poll, true);
 }
 
 /* ---- */

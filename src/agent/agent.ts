@@ -292,7 +292,9 @@ export class Agent implements TracerListener {
 
   async #lastRequest({ mode }: Watching): Promise<void> {
     const kind = mode === 'stream' ? 'drain' : 'snapshot';
-    await this.#tolerated(this.#parts.supervisor.request(kind, { timeoutMs: LAST_REPORT_MS }));
+    // In full: a poller then judges every connection that it was told of.
+    const options = { allOwners: true, timeoutMs: LAST_REPORT_MS };
+    await this.#tolerated(this.#parts.supervisor.request(kind, options));
   }
 
   /** At the end nothing more can be done about failures. */
