@@ -291,9 +291,10 @@ export class Agent implements TracerListener {
   }
 
   async #lastRequest({ mode }: Watching): Promise<void> {
-    const kind = mode === 'stream' ? 'drain' : 'snapshot';
+    const streams = mode === 'stream';
+    const kind = streams ? 'drain' : 'snapshot';
     // In full: a poller then judges every connection that it was told of.
-    const options = { allOwners: true, timeoutMs: LAST_REPORT_MS };
+    const options = { allOwners: !streams, timeoutMs: LAST_REPORT_MS };
     await this.#tolerated(this.#parts.supervisor.request(kind, options));
   }
 
