@@ -345,6 +345,16 @@ describe('stopping the agent', () => {
     assert.deepEqual(since(), ['drain', 'stop helper', 'print', 'last', 'stop sink']);
   });
 
+  it('polling, takes the last snapshot in full, so that no notice is left unjudged', async (t) => {
+    const { agent, since, pass } = world(t);
+    agent.start().catch(() => undefined);
+    agent.watching(POLL);
+    await pass(100);
+    since();
+    await agent.stop(Promise.resolve());
+    assert.equal(since()[0], 'snapshot of all');
+  });
+
   it('asks for nothing where nobody watches', async (t) => {
     const { agent, since } = world(t);
     await agent.stop(Promise.resolve());
