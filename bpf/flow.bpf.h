@@ -3,79 +3,11 @@
 #ifndef FLOW_BPF_H
 #define FLOW_BPF_H
 
-#include <bpf/bpf_endian.h>
-
 #include "identity.bpf.h"
-
-/* Set by the helper before load. */
-const volatile __u32 only_netns = 0; /* trace just this namespace; 0: all */
-
-/* struct tcp_sock begins with its struct sock (include/linux/tcp.h). */
-#define TCP_READ(sk, field) BPF_CORE_READ((struct tcp_sock *)(sk), field)
-
-/* Gives BPF_CORE_READ_INTO the size to read. */
-struct tt_address {
-	__u8 bytes[16];
-};
-
-static __always_inline void map_ipv4(__u8 *out, __be32 address)
-{
-	__builtin_memset(out, 0, 10);
-	out[10] = 0xff;
-	out[11] = 0xff;
-	__builtin_memcpy(out + 12, &address, sizeof(address));
-}
-
-static __always_inline void read_local(struct sock *sk, __u8 *out)
-{
-	if (BPF_CORE_READ(sk, __sk_common.skc_family) == AF_INET)
-		map_ipv4(out, BPF_CORE_READ(sk, __sk_common.skc_rcv_saddr));
-	else
-		BPF_CORE_READ_INTO((struct tt_address *)out, sk, __sk_common.skc_v6_rcv_saddr);
-}
-
-static __always_inline void read_peer(struct sock *sk, __u8 *out)
-{
-	if (BPF_CORE_READ(sk, __sk_common.skc_family) == AF_INET)
-		map_ipv4(out, BPF_CORE_READ(sk, __sk_common.skc_daddr));
-	else
-		BPF_CORE_READ_INTO((struct tt_address *)out, sk, __sk_common.skc_v6_daddr);
-}
-
-/* inet_sport outlives the unhashing of the socket, skc_num does not. */
-static __always_inline __u16 local_port(struct sock *sk)
-{
-	return bpf_ntohs(BPF_CORE_READ((struct inet_sock *)sk, inet_sport));
-}
-
-static __always_inline __u16 peer_port(struct sock *sk)
-{
-	return bpf_ntohs(BPF_CORE_READ(sk, __sk_common.skc_dport));
-}
-
-static __always_inline __u32 netns_of(struct sock *sk)
-{
-	return BPF_CORE_READ(sk, __sk_common.skc_net.net, ns.inum);
-}
-
-static __always_inline bool is_inet(struct sock *sk)
-{
-	__u16 family = BPF_CORE_READ(sk, __sk_common.skc_family);
-
-	return family == AF_INET || family == AF_INET6;
-}
-
-static __always_inline bool is_traced(struct sock *sk)
-{
-	if (!is_inet(sk))
-		return false;
-	if (BPF_CORE_READ(sk, sk_protocol) != IPPROTO_TCP)
-		return false;
-	return !only_netns || netns_of(sk) == only_netns;
-}
+#include "socket.bpf.h"
 
 /* The key but for its owner. */
-static __always_inline void read_key(struct sock *sk, __u8 direction, struct tt_flow_key *key)
+static __always_inline void read_key(struct sock_ref sk, __u8 direction, struct tt_flow_key *key)
 {
 	__builtin_memset(key, 0, sizeof(*key));
 	key->netns = netns_of(sk);
@@ -85,13 +17,23 @@ static __always_inline void read_key(struct sock *sk, __u8 direction, struct tt_
 	read_peer(sk, key->peer);
 }
 
-/* The counts of a flow since the last drain; NULL, and counted as lost, when the map is full. */
-static __always_inline struct tt_flow_counts *counts_of(const struct tt_flow_key *key)
+static __always_inline void *current_flows(void)
+{
+	__u32 zero = 0;
+
+	return bpf_map_lookup_elem(&flows, &zero);
+}
+
+/*
+ * The counts of a flow since the last drain; NULL, and counted as lost, when the map is full. A function
+ * of its own, as are others below that are called from many places or seldom: a program that does
+ * nothing with most transitions is to be small.
+ */
+static __noinline struct tt_flow_counts *counts_of(const struct tt_flow_key *key)
 {
 	struct tt_flow_counts fresh = {}, *counts;
 	__u64 now = bpf_ktime_get_boot_ns();
-	__u32 zero = 0;
-	void *current = bpf_map_lookup_elem(&flows, &zero);
+	void *current = current_flows();
 
 	if (!current)
 		return NULL;
@@ -164,12 +106,8 @@ static __always_inline __u64 urgency_of(struct task_struct *task,
 	return BPF_RB_FORCE_WAKEUP;
 }
 
-/*
- * Tells user space at once who is behind a flow that was not announced before. Where the ring has no
- * room the helper looks the identity up when it drains the flow.
- */
-static __always_inline void announce(struct sock *sk, struct task_struct *task,
-				     const struct tt_flow_key *key)
+static __noinline void announce_new(struct task_struct *task, const struct tt_flow_key *key,
+				    __u16 local_port, __u16 peer_port)
 {
 	const struct tt_identity *identity;
 	struct tt_first_frame *first;
@@ -191,24 +129,37 @@ static __always_inline void announce(struct sock *sk, struct task_struct *task,
 	first->frame.flags = 0;
 	first->boot_ns = bpf_ktime_get_boot_ns();
 	first->key = *key;
-	first->local_port = local_port(sk);
-	first->peer_port = peer_port(sk);
+	first->local_port = local_port;
+	first->peer_port = peer_port;
 	first->zero = 0;
 	first->identity = *identity;
 	bpf_ringbuf_submit(first, urgency_of(task, identity));
 }
 
 /*
+ * Tells user space at once who is behind a flow that was not announced before. Where the ring has no
+ * room the helper looks the identity up when it drains the flow. What was counted since the last drain
+ * has been announced: a connect looks where it will be counted, not in one more map.
+ */
+static __always_inline void announce(struct sock_ref sk, struct task_struct *task,
+				     const struct tt_flow_key *key)
+{
+	void *current = current_flows();
+
+	if (!current || !bpf_map_lookup_elem(current, key))
+		announce_new(task, key, local_port(sk), peer_port(sk));
+}
+
+/*
  * What a socket has moved so far. A FIN occupies one sequence number that bytes_received counts
  * (tcp_rcv_nxt_update); SOCK_DONE tells that one came.
  */
-static __always_inline void read_moved(struct sock *sk, struct tt_moved *moved)
+static __always_inline void read_moved(struct sock_ref sk, struct tt_moved *moved)
 {
 	moved->bytes_sent = TCP_READ(sk, bytes_sent) - TCP_READ(sk, bytes_retrans);
 	moved->bytes_received = TCP_READ(sk, bytes_received);
 	moved->retransmits = TCP_READ(sk, total_retrans);
-	if (moved->bytes_received &&
-	    (BPF_CORE_READ(sk, __sk_common.skc_flags) & (1UL << SOCK_DONE)))
+	if (moved->bytes_received && (SK_READ(sk, __sk_common.skc_flags) & (1UL << SOCK_DONE)))
 		moved->bytes_received--;
 }
 
@@ -227,17 +178,17 @@ static __always_inline bool has_moved(const struct tt_moved *from, const struct 
 }
 
 /* Adds what a socket moved since it was last reported; it is at its end, and its entry taken. */
-static __always_inline void count_rest(struct sock *sk, const struct tt_socket *taken)
+static __always_inline void count_end(struct sock_ref sk, const struct tt_socket *taken)
 {
-	struct tt_flow_counts *counts;
+	struct tt_flow_counts *counts = counts_of(&taken->key);
 	struct tt_moved moved = {};
 
-	read_moved(sk, &moved);
-	if (!has_moved(&taken->reported, &moved))
+	if (!counts)
 		return;
-	counts = counts_of(&taken->key);
-	if (counts)
+	read_moved(sk, &moved);
+	if (has_moved(&taken->reported, &moved))
 		add_moved(counts, &taken->reported, &moved);
+	__sync_fetch_and_add(&counts->closed, 1);
 }
 
 /*
@@ -246,11 +197,11 @@ static __always_inline void count_rest(struct sock *sk, const struct tt_socket *
  * which may be gone, and what is added is said before it is added. What is said while the entry is
  * copied out (take_socket) is still added twice; to claim it for one of the two takes an exchange (5.12).
  */
-static __always_inline void count_moved(struct sock *sk, struct tt_socket *socket)
+static __always_inline void count_moved(struct sock_ref sk, struct tt_socket *socket)
 {
 	struct tt_moved moved = {}, before;
 	struct tt_flow_counts *counts;
-	__u64 id = (__u64)sk;
+	__u64 id = (__u64)sk.address;
 
 	read_moved(sk, &moved);
 	if (!has_moved(&socket->reported, &moved))

@@ -71,6 +71,7 @@ enum {
 
 #define AF_INET	      2
 #define AF_INET6      10
+#define SOCK_STREAM   1
 #define IPPROTO_TCP   6
 #define S_IFMT	      0170000
 #define S_IFSOCK      0140000
@@ -103,7 +104,9 @@ struct pt_regs;
 #pragma clang attribute push(__attribute__((preserve_access_index)), apply_to = record)
 
 struct in6_addr {
-	__u8 bytes[16]; /* never accessed by name */
+	union {
+		__be32 u6_addr32[4];
+	} in6_u;
 };
 
 struct ns_common {
@@ -137,6 +140,7 @@ struct sock {
 	struct sock_common __sk_common;
 	int sk_err;
 	__u8 sk_shutdown;
+	__u16 sk_type;
 	__u16 sk_protocol;
 	struct socket *sk_socket;
 };

@@ -23,7 +23,7 @@ static __always_inline bool take_socket(__u64 id, struct tt_socket *out)
  * An entry of a socket whose end was missed (the kernel skipped the program), found when its memory
  * serves another one.
  */
-static __always_inline void drop_stale(__u64 id)
+static __noinline void drop_stale(__u64 id)
 {
 	struct tt_socket stale;
 
@@ -35,16 +35,38 @@ static __always_inline void drop_stale(__u64 id)
 		TT_COUNT(pending_resolved, 1);
 }
 
-static __always_inline void keep_socket(struct sock *sk, const struct tt_socket *socket)
+/* A new socket's entry; one that is there is of an earlier socket. */
+static __always_inline void keep_socket(__u64 id, const struct tt_socket *socket)
 {
-	__u64 id = (__u64)sk;
+	long error = bpf_map_update_elem(&sockets, &id, socket, BPF_NOEXIST);
 
-	if (bpf_map_update_elem(&sockets, &id, socket, BPF_ANY))
+	if (error == -EEXIST) {
+		drop_stale(id);
+		error = bpf_map_update_elem(&sockets, &id, socket, BPF_ANY);
+	}
+	if (error)
 		TT_COUNT(sockets_full, 1);
 }
 
+/* Notes a connection whose owner is not known yet. -EEXIST: it is noted already, or an earlier one. */
+static __always_inline long make_pending(struct sock_ref sk, enum tt_direction direction)
+{
+	struct tt_socket fresh = { .phase = TT_PENDING };
+	__u64 id = (__u64)sk.address;
+	long error;
+
+	fresh.peer_port = peer_port(sk);
+	read_key(sk, direction, &fresh.key);
+	error = bpf_map_update_elem(&sockets, &id, &fresh, BPF_NOEXIST);
+	if (!error)
+		TT_COUNT(pending_made, 1);
+	else if (error != -EEXIST)
+		TT_COUNT(sockets_full, 1);
+	return error;
+}
+
 /* An active open begins in the task that will own it; later steps run wherever packets arrive. */
-static __always_inline void begin_active(struct sock *sk, struct task_struct *task)
+static __always_inline void begin_active(struct sock_ref sk, struct task_struct *task)
 {
 	struct tt_socket socket = { .phase = TT_CONNECTING };
 
@@ -52,8 +74,7 @@ static __always_inline void begin_active(struct sock *sk, struct task_struct *ta
 	read_owner(task, &socket.key);
 	socket.peer_port = peer_port(sk);
 	TT_COUNT(pending_made, 1);
-	drop_stale((__u64)sk);
-	keep_socket(sk, &socket);
+	keep_socket((__u64)sk.address, &socket);
 	announce(sk, task, &socket.key);
 }
 
@@ -61,7 +82,7 @@ static __always_inline void begin_active(struct sock *sk, struct task_struct *ta
  * The owner of a pending socket is known: from now on it counts. Where the flow map is full it stays
  * pending, and the reconcile of the next report tries again.
  */
-static __always_inline void resolve_pending(struct sock *sk, struct task_struct *task,
+static __always_inline void resolve_pending(struct sock_ref sk, struct task_struct *task,
 					    struct tt_socket *socket)
 {
 	/* First of all: accept and reconcile may be at it at the same time. */
@@ -74,7 +95,7 @@ static __always_inline void resolve_pending(struct sock *sk, struct task_struct 
 		socket->phase = TT_PENDING;
 }
 
-static __always_inline void count_answered(struct tt_socket *socket)
+static __noinline void count_answered(struct tt_socket *socket)
 {
 	__u32 phase;
 
@@ -88,7 +109,7 @@ static __always_inline void count_answered(struct tt_socket *socket)
 		socket->phase = phase; /* the reconcile of the next report tries again */
 }
 
-static __always_inline void count_accepted_dead(struct sock *sk, struct task_struct *task)
+static __always_inline void count_accepted_dead(struct sock_ref sk, struct task_struct *task)
 {
 	struct tt_flow_counts *counts;
 	struct tt_flow_key key;
@@ -103,26 +124,20 @@ static __always_inline void count_accepted_dead(struct sock *sk, struct task_str
 	__sync_fetch_and_add(&counts->closed, 1);
 }
 
-static __always_inline void on_accept(struct sock *sk)
+static __always_inline void on_accept(struct sock_ref sk)
 {
 	struct task_struct *task = (struct task_struct *)bpf_get_current_task();
-	struct tt_socket fresh = { .phase = TT_PENDING }, *socket;
-	__u64 id = (__u64)sk;
+	__u64 id = (__u64)sk.address;
+	struct tt_socket *socket = bpf_map_lookup_elem(&sockets, &id);
 
-	if (!sk || !is_traced(sk))
-		return;
-	socket = bpf_map_lookup_elem(&sockets, &id);
-	if (!socket && BPF_CORE_READ(sk, __sk_common.skc_state) == TCP_CLOSE) {
+	if (!socket && SK_READ(sk, __sk_common.skc_state) == TCP_CLOSE) {
 		/* Reset while it waited in the accept queue: it will not reach CLOSE again. */
 		count_accepted_dead(sk, task);
 		return;
 	}
 	if (!socket) {
 		/* Established before we were attached, or accepted before it was (TCP Fast Open). */
-		read_key(sk, TT_PASSIVE, &fresh.key);
-		fresh.peer_port = peer_port(sk);
-		TT_COUNT(pending_made, 1);
-		keep_socket(sk, &fresh);
+		make_pending(sk, TT_PASSIVE);
 		socket = bpf_map_lookup_elem(&sockets, &id);
 	}
 	if (socket && socket->phase == TT_PENDING)
@@ -134,22 +149,22 @@ static __always_inline void on_accept(struct sock *sk)
  * (tcp_v4_err, tcp_write_err), and getsockopt(SO_ERROR) takes them away. No error left, though the
  * owner has not closed the socket, was one of these: SYNs ran out, or ICMP said no.
  */
-static __always_inline int reason_of(struct sock *sk)
+static __always_inline int reason_of(struct sock_ref sk)
 {
-	int error = BPF_CORE_READ(sk, sk_err);
+	int error = SK_READ(sk, sk_err);
 
-	if (error || BPF_CORE_READ(sk, sk_shutdown) == SHUTDOWN_MASK)
+	if (error || SK_READ(sk, sk_shutdown) == SHUTDOWN_MASK)
 		return error;
 	return TCP_READ(sk, total_retrans) ? ETIMEDOUT : EHOSTUNREACH;
 }
 
-static __always_inline void on_failed(struct sock *sk, const struct tt_flow_key *key)
+static __noinline void count_failed(const struct tt_flow_key *key, int reason)
 {
 	struct tt_flow_counts *counts = counts_of(key);
 
 	if (!counts)
 		return;
-	switch (reason_of(sk)) {
+	switch (reason) {
 	case ECONNREFUSED:
 		__sync_fetch_and_add(&counts->refused, 1);
 		break;
@@ -167,7 +182,7 @@ static __always_inline void on_failed(struct sock *sk, const struct tt_flow_key 
 	}
 }
 
-static __always_inline void on_closed(struct sock *sk, __u64 id, int oldstate)
+static __always_inline void on_closed(struct sock_ref sk, __u64 id, int oldstate)
 {
 	struct tt_socket socket;
 
@@ -175,7 +190,7 @@ static __always_inline void on_closed(struct sock *sk, __u64 id, int oldstate)
 		/* A connect that was not seen to begin; whose it was nobody can tell any more. */
 		if (oldstate == TCP_SYN_SENT) {
 			read_key(sk, TT_ACTIVE, &socket.key);
-			on_failed(sk, &socket.key);
+			count_failed(&socket.key, reason_of(sk));
 		}
 		return;
 	}
@@ -183,21 +198,19 @@ static __always_inline void on_closed(struct sock *sk, __u64 id, int oldstate)
 	if (oldstate != TCP_SYN_SENT && oldstate != TCP_SYN_RECV)
 		count_answered(&socket);
 	else if (socket.phase == TT_CONNECTING)
-		on_failed(sk, &socket.key);
+		count_failed(&socket.key, reason_of(sk));
 	if (socket.phase != TT_COUNTED)
 		TT_COUNT(pending_resolved, 1);
 	/*
 	 * Reset before its owner closed it. One that still has a file was accepted, by whom is left to
 	 * the listener's owner; one without was never taken from the accept queue.
 	 */
-	if (socket.phase == TT_PENDING && BPF_CORE_READ(sk, sk_socket)) {
+	if (socket.phase == TT_PENDING && SK_READ(sk, sk_socket)) {
 		TT_BUMP(&socket.key, opened, 1);
 		socket.phase = TT_COUNTED;
 	}
-	if (socket.phase == TT_COUNTED) {
-		count_rest(sk, &socket);
-		TT_BUMP(&socket.key, closed, 1);
-	}
+	if (socket.phase == TT_COUNTED)
+		count_end(sk, &socket);
 }
 
 /*
@@ -205,12 +218,18 @@ static __always_inline void on_closed(struct sock *sk, __u64 id, int oldstate)
  * on the same CPU, which since it may be preempted (6.13) another task's connect does, too. Its owner
  * is then found as that of a passive one.
  */
-static __always_inline void on_established(struct sock *sk, __u64 id, int oldstate)
+static __always_inline void on_established(struct sock_ref sk, __u64 id, int oldstate)
 {
-	struct tt_socket fresh = { .phase = TT_PENDING };
-	struct tt_socket *socket = bpf_map_lookup_elem(&sockets, &id);
-	long error;
+	enum tt_direction direction = oldstate == TCP_SYN_SENT ? TT_ACTIVE : TT_PASSIVE;
+	struct tt_socket *socket;
 
+	/*
+	 * A passive one is in the accept queue already: accept on another CPU may count it at any time,
+	 * and what that keeps must not become pending again.
+	 */
+	if (direction == TT_PASSIVE && make_pending(sk, direction) != -EEXIST)
+		return;
+	socket = bpf_map_lookup_elem(&sockets, &id);
 	if (socket && socket->phase != TT_COUNTED) {
 		count_answered(socket);
 		return;
@@ -220,17 +239,7 @@ static __always_inline void on_established(struct sock *sk, __u64 id, int oldsta
 		return;
 	if (socket)
 		drop_stale(id);
-	fresh.peer_port = peer_port(sk);
-	read_key(sk, oldstate == TCP_SYN_SENT ? TT_ACTIVE : TT_PASSIVE, &fresh.key);
-	/*
-	 * It is in the accept queue already: accept on another CPU may have counted it since the lookup,
-	 * and what that keeps must not become pending again.
-	 */
-	error = bpf_map_update_elem(&sockets, &id, &fresh, BPF_NOEXIST);
-	if (!error)
-		TT_COUNT(pending_made, 1);
-	else if (error != -EEXIST)
-		TT_COUNT(sockets_full, 1);
+	make_pending(sk, direction);
 }
 
 /* Has begin_active() noted this task's connect? An older entry is of a socket whose end was missed. */
@@ -241,7 +250,7 @@ static __always_inline bool is_begun(const struct tt_socket *socket)
 }
 
 /* Has on_established(), or accept before it, noted this connection? */
-static __always_inline bool is_established(const struct tt_socket *socket, struct sock *sk)
+static __always_inline bool is_established(const struct tt_socket *socket, struct sock_ref sk)
 {
 	return socket && (socket->phase == TT_PENDING ||
 			  (socket->phase == TT_COUNTED && socket->peer_port == peer_port(sk)));
@@ -251,7 +260,7 @@ static __always_inline bool is_established(const struct tt_socket *socket, struc
  * close() or shutdown() by the owner: the last chance to learn who that is. False if the socket is not
  * known: it is older than us, or the kernel skipped the programs that would have noted it.
  */
-static __always_inline bool on_local_close(struct sock *sk, __u64 id, int oldstate)
+static __always_inline bool on_local_close(struct sock_ref sk, __u64 id, int oldstate)
 {
 	struct task_struct *task = (struct task_struct *)bpf_get_current_task();
 	struct tt_socket *socket = bpf_map_lookup_elem(&sockets, &id);
@@ -273,7 +282,7 @@ static __always_inline bool on_local_close(struct sock *sk, __u64 id, int oldsta
 	return true;
 }
 
-static __always_inline void on_listen(struct sock *sk, __u16 change)
+static __always_inline void on_listen(struct sock_ref sk, __u16 change)
 {
 	struct tt_listen_frame *listen = bpf_ringbuf_reserve(&ring, sizeof(*listen), 0);
 

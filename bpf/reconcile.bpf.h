@@ -18,7 +18,7 @@ static __always_inline bool listens(struct tt_listener_key *key)
 }
 
 /* Does somebody listen on the socket's local endpoint, by address or wildcard? */
-static __always_inline bool is_local_endpoint_listened(struct sock *sk)
+static __always_inline bool is_local_endpoint_listened(struct sock_ref sk)
 {
 	struct tt_listener_key key = { .netns = netns_of(sk), .port = local_port(sk) };
 
@@ -37,7 +37,7 @@ static __always_inline bool is_local_endpoint_listened(struct sock *sk)
  * not (tcp_snd_una_update, __tcp_transmit_skb); a passive end starts behind its SYN. Exact while no
  * FIN was sent. Tells the direction where the listener is gone but its connections live.
  */
-static __always_inline bool sent_syn(struct sock *sk)
+static __always_inline bool sent_syn(struct sock_ref sk)
 {
 	__u32 in_flight = TCP_READ(sk, snd_nxt) - TCP_READ(sk, snd_una);
 	__u64 acked = TCP_READ(sk, bytes_acked) + in_flight;
@@ -50,18 +50,23 @@ static __always_inline bool sent_syn(struct sock *sk)
  * kernel stores the state only after it told (inet_sk_state_store); what ends a connection, an error
  * or the second of two shutdowns, is noted before.
  */
-static __always_inline bool is_over(struct sock *sk)
+static __always_inline bool is_over(struct sock_ref sk)
 {
-	return BPF_CORE_READ(sk, __sk_common.skc_state) == TCP_CLOSE ||
-	       BPF_CORE_READ(sk, sk_shutdown) == SHUTDOWN_MASK || BPF_CORE_READ(sk, sk_err);
+	return SK_READ(sk, __sk_common.skc_state) == TCP_CLOSE ||
+	       SK_READ(sk, sk_shutdown) == SHUTDOWN_MASK || SK_READ(sk, sk_err);
 }
 
-/* task is NULL for a socket that no process's files show: it is then found without an owner. */
-static __always_inline void adopt(struct sock *sk, struct task_struct *task, int state)
+/*
+ * task is NULL for a socket that no process's files show: it is then found without an owner. address and
+ * typed are a sock_ref: functions of programs take no structs.
+ */
+static __noinline void adopt(struct sock *address, struct tcp_sock *typed, struct task_struct *task,
+			     int state)
 {
+	struct sock_ref sk = { .address = address, .typed = typed };
 	struct tt_socket fresh = {};
 	struct tt_flow_counts *counts;
-	__u64 id = (__u64)sk;
+	__u64 id = (__u64)sk.address;
 	bool passive = is_local_endpoint_listened(sk) ||
 		       ((state == TCP_ESTABLISHED || state == TCP_CLOSE_WAIT) && !sent_syn(sk));
 
@@ -101,19 +106,19 @@ static __always_inline void adopt(struct sock *sk, struct task_struct *task, int
 }
 
 /* As on_local_close; one that is older than us is adopted while its owner can be told. */
-static __always_inline void on_owner_close(struct sock *sk, __u64 id, int oldstate)
+static __always_inline void on_owner_close(struct sock_ref sk, __u64 id, int oldstate)
 {
 	struct task_struct *task = (struct task_struct *)bpf_get_current_task();
 
 	if (!on_local_close(sk, id, oldstate))
-		adopt(sk, is_user_process(task) ? task : NULL, oldstate);
+		adopt(sk.address, sk.typed, is_user_process(task) ? task : NULL, oldstate);
 }
 
 /*
  * The kernel goes on trying for two minutes (tcp_syn_retries); whoever asks meanwhile should see that
  * nobody answers. The second retransmission of a SYN is due three seconds after the first SYN.
  */
-static __always_inline void count_unanswered(struct sock *sk, struct tt_socket *socket)
+static __always_inline void count_unanswered(struct sock_ref sk, struct tt_socket *socket)
 {
 	if (socket->phase != TT_CONNECTING ||
 	    TCP_READ(sk, total_retrans) < TT_UNANSWERED_RETRANSMITS)
@@ -122,7 +127,7 @@ static __always_inline void count_unanswered(struct sock *sk, struct tt_socket *
 	TT_BUMP(&socket->key, timed_out, 1);
 }
 
-static __always_inline void reconcile_known(struct sock *sk, struct task_struct *task,
+static __always_inline void reconcile_known(struct sock_ref sk, struct task_struct *task,
 					    struct tt_socket *socket, int state)
 {
 	if (socket->phase == TT_PENDING) {
@@ -142,11 +147,11 @@ static __always_inline bool is_connected(int state)
 	return state != TCP_CLOSE && state != TCP_LISTEN && state != TCP_TIME_WAIT;
 }
 
-static __always_inline void reconcile_unknown_socket(struct sock *sk, struct task_struct *task,
+static __always_inline void reconcile_unknown_socket(struct sock_ref sk, struct task_struct *task,
 						     int state)
 {
 	struct tt_socket *socket;
-	__u64 id = (__u64)sk;
+	__u64 id = (__u64)sk.address;
 
 	reconcile_sockets++;
 	if (reconcile_pass != TT_PASS_CONNECTIONS) {
@@ -154,13 +159,13 @@ static __always_inline void reconcile_unknown_socket(struct sock *sk, struct tas
 			reconcile_unknown++;
 		return;
 	}
-	adopt(sk, task, state);
+	adopt(sk.address, sk.typed, task, state);
 	socket = bpf_map_lookup_elem(&sockets, &id);
 	if (socket)
 		reconcile_known(sk, task, socket, state);
 }
 
-static __always_inline void print_listener(struct seq_file *seq, struct sock *sk,
+static __always_inline void print_listener(struct seq_file *seq, struct sock_ref sk,
 					   struct task_struct *task)
 {
 	struct tt_listener_frame listener = {};

@@ -28,17 +28,21 @@ const volatile bool connect_by_state = false;
 /* ---- active open: the rungs' hooks on tcp_connect (net/ipv4/tcp_output.c) ---- */
 
 SEC("fentry/tcp_connect")
-int BPF_PROG(fentry_tcp_connect, struct sock *sk)
+int BPF_PROG(fentry_tcp_connect, struct sock *sock)
 {
-	if (is_traced(sk))
+	struct sock_ref sk;
+
+	if (refer(sock, &sk))
 		begin_active(sk, (struct task_struct *)bpf_get_current_task());
 	return 0;
 }
 
 SEC("kprobe/tcp_connect")
-int BPF_KPROBE(kprobe_tcp_connect, struct sock *sk)
+int BPF_KPROBE(kprobe_tcp_connect, struct sock *sock)
 {
-	if (is_traced(sk))
+	struct sock_ref sk;
+
+	if (refer_probed(sock, &sk))
 		begin_active(sk, (struct task_struct *)bpf_get_current_task());
 	return 0;
 }
@@ -50,7 +54,10 @@ SEC("fexit/inet_csk_accept")
 int BPF_PROG(fexit_accept_4, struct sock *listener, int flags, int *err, bool kern,
 	     struct sock *accepted)
 {
-	on_accept(accepted);
+	struct sock_ref sk;
+
+	if (refer(accepted, &sk))
+		on_accept(sk);
 	return 0;
 }
 
@@ -59,14 +66,20 @@ SEC("fexit/inet_csk_accept")
 int BPF_PROG(fexit_accept_2, struct sock *listener, struct proto_accept_arg *arg,
 	     struct sock *accepted)
 {
-	on_accept(accepted);
+	struct sock_ref sk;
+
+	if (refer(accepted, &sk))
+		on_accept(sk);
 	return 0;
 }
 
 SEC("kretprobe/inet_csk_accept")
 int BPF_KRETPROBE(kretprobe_accept, struct sock *accepted)
 {
-	on_accept(accepted);
+	struct sock_ref sk;
+
+	if (accepted && refer_probed(accepted, &sk))
+		on_accept(sk);
 	return 0;
 }
 
@@ -78,9 +91,11 @@ int BPF_KRETPROBE(kretprobe_accept, struct sock *accepted)
 SEC("kprobe/security_sock_graft")
 int BPF_KPROBE(kprobe_sock_graft, struct sock *accepted)
 {
+	struct sock_ref sk;
+
 	/* What was reset in the accept queue, the kretprobe has counted. */
-	if (BPF_CORE_READ(accepted, __sk_common.skc_state) != TCP_CLOSE)
-		on_accept(accepted);
+	if (refer_probed(accepted, &sk) && SK_READ(sk, __sk_common.skc_state) != TCP_CLOSE)
+		on_accept(sk);
 	return 0;
 }
 
@@ -92,24 +107,26 @@ int BPF_KPROBE(kprobe_sock_graft, struct sock *accepted)
  * transition, neither hides the other.
  */
 SEC("tp_btf/inet_sock_set_state")
-int BPF_PROG(on_state_by_owner, struct sock *sk, int oldstate, int newstate)
+int BPF_PROG(on_state_by_owner, struct sock *sock, int oldstate, int newstate)
 {
+	struct sock_ref sk;
+
 	switch (newstate) {
 	case TCP_FIN_WAIT1:
 	case TCP_LAST_ACK:
-		if (is_traced(sk))
-			on_owner_close(sk, (__u64)sk, oldstate);
+		if (refer(sock, &sk))
+			on_owner_close(sk, (__u64)sock, oldstate);
 		break;
 	case TCP_SYN_SENT:
-		if (connect_by_state && is_traced(sk))
+		if (connect_by_state && refer(sock, &sk))
 			begin_active(sk, (struct task_struct *)bpf_get_current_task());
 		break;
 	case TCP_LISTEN:
-		if (is_traced(sk))
+		if (refer(sock, &sk))
 			on_listen(sk, TT_LISTEN_OPENED);
 		break;
 	case TCP_CLOSE:
-		if (oldstate == TCP_LISTEN && is_traced(sk))
+		if (oldstate == TCP_LISTEN && refer(sock, &sk))
 			on_listen(sk, TT_LISTEN_CLOSED);
 		break;
 	}
@@ -117,15 +134,16 @@ int BPF_PROG(on_state_by_owner, struct sock *sk, int oldstate, int newstate)
 }
 
 SEC("tp_btf/inet_sock_set_state")
-int BPF_PROG(on_state_by_packet, struct sock *sk, int oldstate, int newstate)
+int BPF_PROG(on_state_by_packet, struct sock *sock, int oldstate, int newstate)
 {
-	__u64 id = (__u64)sk;
+	__u64 id = (__u64)sock;
+	struct sock_ref sk;
 
 	if (newstate == TCP_ESTABLISHED) {
-		if ((oldstate == TCP_SYN_SENT || oldstate == TCP_SYN_RECV) && is_traced(sk))
+		if ((oldstate == TCP_SYN_SENT || oldstate == TCP_SYN_RECV) && refer(sock, &sk))
 			on_established(sk, id, oldstate);
 	} else if (newstate == TCP_CLOSE) {
-		if (oldstate != TCP_LISTEN && is_traced(sk))
+		if (oldstate != TCP_LISTEN && refer(sock, &sk))
 			on_closed(sk, id, oldstate);
 	}
 	return 0;
@@ -137,24 +155,27 @@ int BPF_PROG(on_state_by_packet, struct sock *sk, int oldstate, int newstate)
  * program is another one. Of what has been seen nothing is left for it to do.
  */
 SEC("tp_btf/inet_sock_set_state")
-int BPF_PROG(on_state_missed, struct sock *sk, int oldstate, int newstate)
+int BPF_PROG(on_state_missed, struct sock *sock, int oldstate, int newstate)
 {
-	__u64 id = (__u64)sk;
+	__u64 id = (__u64)sock;
 	struct tt_socket *socket = bpf_map_lookup_elem(&sockets, &id);
+	struct sock_ref sk;
 
+	if (!refer(sock, &sk))
+		return 0;
 	switch (newstate) {
 	case TCP_SYN_SENT:
-		if (connect_by_state && !is_begun(socket) && is_traced(sk))
+		if (connect_by_state && !is_begun(socket))
 			begin_active(sk, (struct task_struct *)bpf_get_current_task());
 		break;
 	case TCP_ESTABLISHED:
 		if ((oldstate == TCP_SYN_SENT || oldstate == TCP_SYN_RECV) &&
-		    !is_established(socket, sk) && is_traced(sk))
+		    !is_established(socket, sk))
 			on_established(sk, id, oldstate);
 		break;
 	case TCP_FIN_WAIT1:
 	case TCP_LAST_ACK:
-		if (!(socket && socket->phase == TT_COUNTED) && is_traced(sk))
+		if (!(socket && socket->phase == TT_COUNTED))
 			on_owner_close(sk, id, oldstate);
 		break;
 	case TCP_CLOSE:
@@ -167,56 +188,48 @@ int BPF_PROG(on_state_missed, struct sock *sk, int oldstate, int newstate)
 
 /* ---- reconcile: passes over all open files (kernel/bpf/task_iter.c), then over sockets ---- */
 
-/*
- * The socket behind a file, NULL for other files. Most files are none, and each field that is read by
- * a helper instead of directly costs as much as all else here: hence the types that the verifier
- * knows, as far as the kernel gives them.
- */
-static __always_inline struct sock *sock_of(struct file *file)
+static __always_inline void reconcile_socket(struct seq_file *seq, struct task_struct *task,
+					     struct sock_ref sk)
 {
-	struct socket *socket;
+	int state = SK_READ(sk, __sk_common.skc_state);
+	__u64 id = (__u64)sk.address;
+	struct tt_socket *known;
 
-	if (bpf_core_enum_value_exists(enum bpf_func_id, BPF_FUNC_sock_from_file)) { /* 5.11 */
-		socket = bpf_sock_from_file(file);
-		return socket ? socket->sk : NULL;
+	if (state == TCP_LISTEN) {
+		if (reconcile_pass == TT_PASS_KNOWN)
+			print_listener(seq, sk, task);
+		return;
 	}
-	if ((file->f_inode->i_mode & S_IFMT) != S_IFSOCK)
-		return NULL;
-	socket = file->private_data; /* where a socket's file keeps it */
-	return BPF_CORE_READ(socket, sk);
+	if (!is_connected(state))
+		return;
+	known = bpf_map_lookup_elem(&sockets, &id);
+	if (known) {
+		reconcile_sockets++;
+		reconcile_known(sk, task, known, state);
+	} else {
+		reconcile_unknown_socket(sk, task, state);
+	}
 }
 
+/* Most files are no sockets. */
 SEC("iter/task_file")
 int reconcile(struct bpf_iter__task_file *ctx)
 {
 	struct task_struct *task = ctx->task;
 	struct file *file = ctx->file;
-	struct tt_socket *known;
-	struct sock *sk;
-	__u64 id;
-	int state;
+	struct socket *socket;
+	struct sock_ref sk;
 
 	if (!task || !file)
 		return 0;
-	sk = sock_of(file);
-	if (!sk)
-		return 0;
-	state = BPF_CORE_READ(sk, __sk_common.skc_state);
-	if (state == TCP_LISTEN) {
-		if (reconcile_pass == TT_PASS_KNOWN && is_traced(sk))
-			print_listener(ctx->meta->seq, sk, task);
-		return 0;
-	}
-	if (!is_connected(state))
-		return 0;
-	/* Nearly all that are connected are known, and were traced: so this comes before is_traced(). */
-	id = (__u64)sk;
-	known = bpf_map_lookup_elem(&sockets, &id);
-	if (known && is_inet(sk)) {
-		reconcile_sockets++;
-		reconcile_known(sk, task, known, state);
-	} else if (is_traced(sk)) {
-		reconcile_unknown_socket(sk, task, state);
+	if (bpf_core_enum_value_exists(enum bpf_func_id, BPF_FUNC_sock_from_file)) { /* 5.11 */
+		socket = bpf_sock_from_file(file);
+		if (socket && refer(socket->sk, &sk))
+			reconcile_socket(ctx->meta->seq, task, sk);
+	} else if ((file->f_inode->i_mode & S_IFMT) == S_IFSOCK) {
+		socket = file->private_data; /* where a socket's file keeps it */
+		if (refer_probed(BPF_CORE_READ(socket, sk), &sk))
+			reconcile_socket(ctx->meta->seq, task, sk);
 	}
 	return 0;
 }
@@ -229,17 +242,16 @@ int reconcile(struct bpf_iter__task_file *ctx)
 SEC("iter/tcp")
 int reconcile_hidden(struct bpf_iter__tcp *ctx)
 {
-	struct sock *sk = (struct sock *)ctx->sk_common;
-	__u64 id = (__u64)sk;
+	struct sock_common *common = ctx->sk_common;
+	__u64 id = (__u64)common;
+	struct sock_ref sk;
 
-	if (!sk || bpf_map_lookup_elem(&sockets, &id))
+	if (!common || bpf_map_lookup_elem(&sockets, &id) || !refer(common, &sk))
 		return 0;
-	if (BPF_CORE_READ(sk, __sk_common.skc_state) != TCP_ESTABLISHED)
-		return 0;
-	if (!is_traced(sk) || !BPF_CORE_READ(sk, sk_socket))
+	if (SK_READ(sk, __sk_common.skc_state) != TCP_ESTABLISHED || !SK_READ(sk, sk_socket))
 		return 0;
 	reconcile_sockets++;
-	adopt(sk, NULL, TCP_ESTABLISHED);
+	adopt(sk.address, sk.typed, NULL, TCP_ESTABLISHED);
 	return 0;
 }
 
