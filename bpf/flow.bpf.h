@@ -139,15 +139,18 @@ static __noinline void announce_new(struct task_struct *task, const struct tt_fl
 /*
  * Tells user space at once who is behind a flow that was not announced before. Where the ring has no
  * room the helper looks the identity up when it drains the flow. What was counted since the last drain
- * has been announced: a connect looks where it will be counted, not in one more map.
+ * has been announced: a connect looks where it will be counted, not in one more map. Gives these counts,
+ * NULL if there are none.
  */
-static __always_inline void announce(struct sock_ref sk, struct task_struct *task,
-				     const struct tt_flow_key *key)
+static __always_inline struct tt_flow_counts *announce(struct sock_ref sk, struct task_struct *task,
+						       const struct tt_flow_key *key)
 {
 	void *current = current_flows();
+	struct tt_flow_counts *counts = current ? bpf_map_lookup_elem(current, key) : NULL;
 
-	if (!current || !bpf_map_lookup_elem(current, key))
+	if (!counts)
 		announce_new(task, key, local_port(sk), peer_port(sk));
+	return counts;
 }
 
 /*

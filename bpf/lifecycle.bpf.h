@@ -85,14 +85,22 @@ static __always_inline void begin_active(struct sock_ref sk, struct task_struct 
 static __always_inline void resolve_pending(struct sock_ref sk, struct task_struct *task,
 					    struct tt_socket *socket)
 {
+	struct tt_flow_counts *counts;
+
 	/* First of all: accept and reconcile may be at it at the same time. */
 	socket->phase = TT_COUNTED;
 	read_owner(task, &socket->key);
-	announce(sk, task, &socket->key);
-	if (count_opened(&socket->key))
-		TT_COUNT(pending_resolved, 1);
+	counts = announce(sk, task, &socket->key);
+	if (counts)
+		counts->last_ns = bpf_ktime_get_boot_ns();
 	else
+		counts = counts_of(&socket->key);
+	if (!counts) {
 		socket->phase = TT_PENDING;
+		return;
+	}
+	__sync_fetch_and_add(&counts->opened, 1);
+	TT_COUNT(pending_resolved, 1);
 }
 
 static __noinline void count_answered(struct tt_socket *socket)

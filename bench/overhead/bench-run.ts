@@ -1,8 +1,8 @@
-import { withBpfStatistics } from './bpf-time.ts';
+import { besideEmptyProgram, withBpfStatistics } from './bpf-time.ts';
 import type { Bench, Measurement } from './measure.ts';
 import { measurementSeconds, planOf, roundsThatFit, totalSeconds } from './plan.ts';
 import { type Round, type Row, rowOf } from './rows.ts';
-import { measureAnew, Stage } from './stage.ts';
+import { type Changes, measureAnew, Stage } from './stage.ts';
 import type { Condition } from './tracer.ts';
 import type { Workload } from './workloads.ts';
 
@@ -10,8 +10,8 @@ import type { Workload } from './workloads.ts';
 const FOREIGN_LIMIT_PCT = 10;
 const REPEATS = 2;
 
-/** Measures a workload under a condition; undefined: nobody traces. For as long as it says, or else. */
-type Measure = (condition: Condition | undefined, seconds?: number) => Promise<Measurement>;
+/** Measures a workload under a condition; undefined: nobody traces. */
+type Measure = (condition: Condition | undefined, changes?: Changes) => Promise<Measurement>;
 
 export interface Task {
   readonly workload: Workload;
@@ -61,8 +61,10 @@ export class BenchRun {
     }
     if (rounds < workload.rounds) this.#say(`${workload.name}: ${rounds} rounds, time is short`);
     const stage = workload.kept ? await Stage.open(workload) : undefined;
-    const measure: Measure = (condition) =>
-      stage ? stage.measure(this.#bench, condition) : measureAnew(this.#bench, workload, condition);
+    const measure: Measure = (condition, changes) =>
+      stage
+        ? stage.measure(this.#bench, condition, changes)
+        : measureAnew(this.#bench, workload, condition, changes);
     try {
       return await this.#runRounds(task, rounds, measure);
     } finally {
@@ -90,8 +92,7 @@ export class BenchRun {
     const rows = [...rounds].map(([name, all]) => rowOf(workload.name, name, all));
     const stream = conditions.find(({ name }) => name === 'stream');
     if (!workload.bpfTime || !stream) return rows;
-    const measured = await withBpfStatistics(() => measure(stream, workload.seconds));
-    const timed = rowOf(workload.name, 'stream', [{ measured, none: undefined }]);
+    const timed = await timeBpf(workload, stream, measure);
     return rows.map((row) => (row.condition === 'stream' ? withBpfTime(row, timed) : row));
   }
 
@@ -146,10 +147,22 @@ export class BenchRun {
   }
 }
 
-function withBpfTime(row: Row, { bpfNsPerConnection, bpfPct }: Row): Row {
+/** Both ends of the connections are traced, as where client and server share a host. */
+async function timeBpf(workload: Workload, stream: Condition, measure: Measure): Promise<Row> {
+  const { used, clockNsPerRun } = await withBpfStatistics(() =>
+    besideEmptyProgram(() => measure(stream, { seconds: workload.seconds, allNetns: true })),
+  );
+  const { bpf } = used;
+  const clock =
+    bpf && clockNsPerRun !== undefined ? { clockNs: bpf.runs * clockNsPerRun } : undefined;
+  const measured = bpf ? { ...used, bpf: { ...bpf, ...clock } } : used;
+  return rowOf(workload.name, 'stream', [{ measured, none: undefined }]);
+}
+
+function withBpfTime(row: Row, { bpfNsPerEnd, bpfClockNsPerEnd }: Row): Row {
   return {
     ...row,
-    ...(bpfNsPerConnection ? { bpfNsPerConnection } : {}),
-    ...(bpfPct ? { bpfPct } : {}),
+    ...(bpfNsPerEnd ? { bpfNsPerEnd } : {}),
+    ...(bpfClockNsPerEnd ? { bpfClockNsPerEnd } : {}),
   };
 }

@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { bpfTime } from './bpf-time.ts';
+import { type BpfTime, bpfTime } from './bpf-time.ts';
 import type { Cgroup } from './cgroup.ts';
 import type { Cmdb } from './cmdb.ts';
 import type { LoadFigures } from './load.ts';
@@ -21,7 +21,7 @@ export interface Measurement {
   readonly cpuAllPct: number;
   readonly foreignCpuPct: number;
   /** Time inside our BPF programs; only while the kernel keeps statistics of them. */
-  readonly bpfNs?: number;
+  readonly bpf?: BpfTime;
   readonly startMs?: number;
   readonly agent?: Memory;
   readonly helper?: Memory;
@@ -58,7 +58,8 @@ export async function measureOnce(
   const elapsedMs = performance.now() - startedMs;
   const percent = 100 / (elapsedMs * 1000);
   const used = groups.map((one, index) => (one.cpuUs() - (before[index] ?? 0)) * percent);
-  const bpf = (await bpfTime(tracer?.helperPid)) - bpfBefore;
+  const bpfAfter = await bpfTime(tracer?.helperPid);
+  const bpf = { ns: bpfAfter.ns - bpfBefore.ns, runs: bpfAfter.runs - bpfBefore.runs };
   const foreignMs = grownMs(foreignBefore, foreignCpu());
   const [agentPct = 0, helperPct = 0, cmdbPct = 0] = used;
   const isOurs = tracer?.helperPid !== undefined;
@@ -69,7 +70,7 @@ export async function measureOnce(
     ...(isOurs ? { cpuHelperPct: helperPct, cpuCmdbPct: cmdbPct } : {}),
     cpuAllPct: used.reduce((sum, pct) => sum + pct, 0),
     foreignCpuPct: foreignMs * 1000 * percent,
-    ...(bpf > 0 ? { bpfNs: bpf } : {}),
+    ...(bpf.runs > 0 ? { bpf } : {}),
     ...(tracer?.startMs === undefined ? {} : { startMs: tracer.startMs }),
     ...(tracer?.agentPid === undefined ? {} : { agent: memoryOf(tracer.agentPid) }),
     ...(tracer?.helperPid === undefined ? {} : { helper: memoryOf(tracer.helperPid) }),

@@ -36,16 +36,19 @@ const FIGURES: Readonly<Record<string, Figure>> = {
   latencyP99Ratio: (round) => ratio(round, 'latencyP99Us'),
   recallPct: ({ measured: { seen, truth } }) => share(seen?.connections, truth),
   namedPct: ({ measured: { seen, truth } }) => share(seen?.named, truth),
-  bpfNsPerConnection: ({ measured: { bpfNs, load } }) =>
-    bpfNs === undefined || load.connections === 0 ? undefined : bpfNs / load.connections,
-  bpfPct: ({ measured: { bpfNs, seconds } }) =>
-    bpfNs === undefined ? undefined : (bpfNs / (seconds * 1e9)) * 100,
+  bpfNsPerEnd: ({ measured }) => perEnd(measured, measured.bpf?.ns),
+  bpfClockNsPerEnd: ({ measured }) => perEnd(measured, measured.bpf?.clockNs),
   startMs: ({ measured }) => measured.startMs,
   agentRssMb: ({ measured }) => measured.agent?.rssMb,
   agentPssMb: ({ measured }) => measured.agent?.pssMb,
   helperRssMb: ({ measured }) => measured.helper?.rssMb,
   helperPssMb: ({ measured }) => measured.helper?.pssMb,
 };
+
+/** Of connections of which both ends are traced. */
+function perEnd({ load }: Measurement, ns: number | undefined): number | undefined {
+  return ns === undefined || load.connections === 0 ? undefined : ns / (2 * load.connections);
+}
 
 function ratio({ measured, none }: Round, key: keyof Measurement['load']): number | undefined {
   const [value, base] = [measured.load[key], none?.load[key]];

@@ -4,6 +4,12 @@ import type { Condition } from './tracer.ts';
 import { secondsUnder, type Workload } from './workloads.ts';
 import { World } from './world.ts';
 
+/** What a measurement has otherwise than its workload says. */
+export interface Changes {
+  readonly seconds?: number;
+  readonly allNetns?: boolean;
+}
+
 /** Two hosts and the clients of a workload, for one measurement or for many. */
 export class Stage {
   readonly #workload: Workload;
@@ -30,9 +36,13 @@ export class Stage {
   async measure(
     bench: Bench,
     condition: Condition | undefined,
-    seconds = secondsUnder(this.#workload, condition?.name),
+    changes: Changes = {},
   ): Promise<Measurement> {
-    const { side, allNetns = false } = this.#workload;
+    const { side } = this.#workload;
+    const {
+      seconds = secondsUnder(this.#workload, condition?.name),
+      allNetns = this.#workload.allNetns ?? false,
+    } = changes;
     const { cmdb, group } = bench;
     const world = this.#world;
     const tracer = await condition?.start({ world, cmdb, group, side, seconds, allNetns });
@@ -59,11 +69,11 @@ export async function measureAnew(
   bench: Bench,
   workload: Workload,
   condition: Condition | undefined,
-  seconds?: number,
+  changes?: Changes,
 ): Promise<Measurement> {
   const stage = await Stage.open(workload);
   try {
-    return await stage.measure(bench, condition, seconds);
+    return await stage.measure(bench, condition, changes);
   } finally {
     await stage.close();
   }
