@@ -7,6 +7,8 @@
 #include "listeners.h"
 #include "owners.h"
 
+struct netns;
+
 /* A socket met for the first time, or a notice, until all listeners are known. */
 struct sighting {
 	uint32_t netns;
@@ -14,6 +16,16 @@ struct sighting {
 	bool older; /* than the first snapshot of its namespace */
 	struct diag_socket socket;
 };
+
+struct sightings {
+	struct sighting *items;
+	size_t count, capacity;
+};
+
+/* netns: where the socket is. */
+void sightings_add(struct sightings *sightings, const struct netns *netns,
+		   const struct diag_socket *socket);
+void sightings_clear(struct sightings *sightings);
 
 /* The LISTEN set does not tell who opened it; details may. */
 bool sighting_wants_details(const struct listeners *listeners, const struct sighting *sighting);
