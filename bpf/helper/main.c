@@ -213,7 +213,7 @@ static void serve(struct helper *helper)
 	}
 }
 
-/* Four descriptors for each network namespace, and what BPF needs, may be more than a shell allows. */
+/* Five descriptors for each network namespace, and what BPF needs, may be more than a shell allows. */
 static void allow_descriptors(void)
 {
 	struct rlimit limit;

@@ -8,71 +8,6 @@
 /* Of more than a few sockets a snapshot asks for byte counts no more often than this. */
 #define DETAILS_EVERY_NS 10000000000ull
 
-static void visit_dumped(const struct diag_socket *socket, void *arg)
-{
-	struct poll *poll = arg;
-	struct live_socket *known;
-
-	if (socket->state == STATE_LISTEN) {
-		listeners_note(&poll->listeners, poll->dumping->inum, socket);
-		return;
-	}
-	poll->sockets++;
-	known = socket->state == STATE_TIME_WAIT ?
-			NULL :
-			live_find(&poll->live, poll->dumping->inum, socket->cookie);
-	if (known)
-		live_see_again(&poll->live, known, socket);
-	else
-		sightings_add(&poll->fresh, poll->dumping, socket);
-}
-
-static uint32_t wanted_states(const struct poll *poll, const struct netns *netns)
-{
-	uint32_t states = ~(1u << STATE_CLOSE | 1u << STATE_SYN_RECV | 1u << STATE_TIME_WAIT);
-
-	/* TIME_WAIT tells of connections that no notice will tell of: those closed before we came,
-	 * and all where the kernel has no notices. */
-	if (poll->count_time_wait && !netns->dumped)
-		states |= 1u << STATE_TIME_WAIT;
-	return states;
-}
-
-static bool dump_all(struct poll *poll)
-{
-	struct netns *netns;
-	bool complete = true;
-	size_t i = 0;
-
-	while ((netns = table_next(&poll->namespaces.table, &i))) {
-		int error;
-
-		if (netns->diag_fd < 0) {
-			complete = false;
-			continue;
-		}
-		/* A dump walks the sockets of all namespaces, and most have none of their own. */
-		if (netns->dumped && netns_is_empty(netns))
-			continue;
-		poll->dumping = netns;
-		/* What a socket moved before the first snapshot is not of our time: that must be known. */
-		error = diag_dump(netns->diag_fd, wanted_states(poll, netns),
-				  netns->dumped ? poll->detail : DIAG_DETAILED, visit_dumped, poll);
-		if (error) {
-			warn("the dump of network namespace %u is not complete: %s", netns->inum,
-			     strerror(error));
-			complete = false;
-		}
-		/* Only now: notices of sockets closed before the first snapshot mean nothing to it. */
-		if (!netns->dumped && netns->notice_fd >= 0) {
-			poll->watch(netns->notice_fd, true);
-			poll->any_notices = true;
-		}
-		netns->dumped = true;
-	}
-	return complete;
-}
-
 /*
  * A socket without a file is in an accept queue, closed by its owner, or the kernel's own. The first
  * two will be counted by their notices; the kernel's own are counted now.
@@ -149,9 +84,9 @@ static void resolve_fresh(struct poll *poll)
 static void choose_detail(struct poll *poll, bool in_full)
 {
 	bool due = poll->live.now_ns - poll->detailed_ns >= DETAILS_EVERY_NS;
+	bool few = poll_known_sockets(poll) <= poll->few_sockets;
 
-	poll->detail =
-		in_full || due || poll->sockets <= poll->few_sockets ? DIAG_DETAILED : DIAG_PLAIN;
+	poll->detail = in_full || due || few ? DIAG_DETAILED : DIAG_PLAIN;
 	if (poll->detail == DIAG_DETAILED)
 		poll->detailed_ns = poll->live.now_ns;
 }
@@ -165,14 +100,14 @@ void poll_snapshot(struct poll *poll, bool all_owners, struct poll_result *resul
 	poll->sockets = 0;
 	complete = namespaces_scan(&poll->namespaces);
 	listeners_begin(&poll->listeners);
-	complete = dump_all(poll) && complete;
+	complete = poll_dump(poll) && complete;
 	poll->listeners.complete = complete;
 	resolve_fresh(poll);
 	/* The last snapshot before an end is in full: nothing may be left then. */
 	poll_judge_notices(poll, all_owners);
 	listeners_end(&poll->listeners, complete);
 	if (complete)
-		live_bury(&poll->live, poll->any_notices);
+		live_bury(&poll->live, &poll->namespaces, poll->any_notices);
 	if (all_owners || poll->listeners.has_new)
 		listeners_find_owners(&poll->listeners, &poll->owners);
 	listeners_write(&poll->listeners);

@@ -87,6 +87,7 @@ static void count_lost_notices(struct poll *poll, struct netns *netns, int error
 
 	netns->notices_dropped += dropped;
 	poll->notices_lost += dropped ?: (error != 0);
+	netns->overrun |= dropped || error;
 }
 
 void poll_read_notices(struct poll *poll, int fd)

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* What the parts of a poll share: poll.c with the snapshots, and poll_notices.c. */
+/* What the parts of a poll share: poll.c with the snapshots, poll_dump.c, poll_notices.c. */
 #ifndef POLL_PRIVATE_H
 #define POLL_PRIVATE_H
 
@@ -29,6 +29,14 @@ struct poll {
 	uint32_t sockets; /* looked at in the current snapshot */
 	uint64_t notices_lost;
 };
+
+/* In the latest dumps of all namespaces. */
+uint32_t poll_known_sockets(const struct poll *poll);
+/*
+ * Has visited in each namespace what is new or may have changed since the latest snapshot; fresh then
+ * has the sockets met for the first time. False: something could not be read.
+ */
+bool poll_dump(struct poll *poll);
 
 /* Counts what the notices that wait tell of; all: also what is better judged at the next snapshot. */
 void poll_judge_notices(struct poll *poll, bool all);

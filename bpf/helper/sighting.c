@@ -17,7 +17,7 @@ static int beyond_payload(const struct diag_socket *socket)
 	return (int)(socket->bytes_acked - socket->bytes_sent);
 }
 
-static bool is_open(const struct diag_socket *socket)
+bool sighting_is_open(const struct diag_socket *socket)
 {
 	return socket->state == STATE_ESTABLISHED || socket->state == STATE_CLOSE_WAIT;
 }
@@ -26,7 +26,7 @@ bool sighting_wants_details(const struct listeners *listeners, const struct sigh
 {
 	const struct diag_socket *socket = &sighting->socket;
 
-	return !socket->is_detailed && is_open(socket) &&
+	return !socket->is_detailed && sighting_is_open(socket) &&
 	       !listeners_has(listeners, sighting->netns, socket->local, socket->local_port);
 }
 
@@ -39,7 +39,7 @@ enum tt_direction sighting_direction(const struct listeners *listeners,
 				     const struct sighting *sighting)
 {
 	const struct diag_socket *socket = &sighting->socket;
-	bool open = is_open(socket);
+	bool open = sighting_is_open(socket);
 
 	if (listeners_has(listeners, sighting->netns, socket->local, socket->local_port))
 		return TT_PASSIVE;

@@ -35,6 +35,8 @@ enum tt_direction sighting_direction(const struct listeners *listeners,
 /* owner may be NULL. */
 struct tt_flow_key sighting_flow(const struct sighting *sighting, enum tt_direction direction,
 				 const struct owner *owner);
+/* Established, and not closed by its owner: it has a file, or will have one, or is the kernel's own. */
+bool sighting_is_open(const struct diag_socket *socket);
 /* Of a destroyed socket that connected: was there ever an answer? */
 bool sighting_was_established(const struct diag_socket *socket);
 /* Counts a connect without one, by what speaks of the reason. */
