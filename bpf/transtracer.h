@@ -247,7 +247,7 @@ struct tt_listen_frame {
  * several of these; an owner-less socket has one with tgid 0.
  */
 struct tt_listener_frame {
-	struct tt_frame frame;
+	struct tt_frame frame; /* flags: TT_LISTENER_* */
 	__u64 start_ns;
 	__u32 tgid;
 	__u32 netns;
@@ -255,6 +255,9 @@ struct tt_listener_frame {
 	__u16 port;
 	__u8 zero[6];
 };
+
+/* The owner had children that could accept, too. Told where somebody has to be named by it. */
+#define TT_LISTENER_SHARED 1
 
 /* Absolute since the programs were attached, or (the last three) since the helper's start. */
 struct tt_stats_frame {

@@ -93,7 +93,7 @@ static void choose_detail(struct poll *poll, bool in_full)
 
 void poll_snapshot(struct poll *poll, bool all_owners, struct poll_result *result)
 {
-	bool complete;
+	bool complete, any_judged;
 
 	live_begin_snapshot(&poll->live);
 	choose_detail(poll, all_owners);
@@ -104,12 +104,16 @@ void poll_snapshot(struct poll *poll, bool all_owners, struct poll_result *resul
 	poll->listeners.complete = complete;
 	resolve_fresh(poll);
 	/* The last snapshot before an end is in full: nothing may be left then. */
+	any_judged = poll->notices.count;
 	poll_judge_notices(poll, all_owners);
 	listeners_end(&poll->listeners, complete);
 	if (complete)
 		live_bury(&poll->live, &poll->namespaces, poll->any_notices);
 	if (all_owners || poll->listeners.has_new)
 		listeners_find_owners(&poll->listeners, &poll->owners);
+	/* Of a connection that only a notice told of, the listener's owner is asked for. */
+	if (any_judged)
+		listeners_look_for_children(&poll->listeners);
 	listeners_write(&poll->listeners);
 	*result = (struct poll_result){ .sockets = poll->sockets,
 					.namespaces = (uint32_t)poll->namespaces.table.count,

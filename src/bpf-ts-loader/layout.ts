@@ -26,6 +26,9 @@ export const FRAME_TYPE = {
 /** `enum tt_frame_type`, agent to helper. */
 export const REQUEST_TYPE = { drain: 64, snapshot: 65, acknowledge: 66 } as const;
 
+/** `TT_LISTENER_SHARED`, a flag of a LISTENER frame. */
+export const LISTENER_SHARED = 1;
+
 /** `TT_SNAPSHOT_OWNERS`, a flag of the snapshot request. */
 export const SNAPSHOT_OWNERS = 1;
 
