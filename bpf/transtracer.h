@@ -285,9 +285,11 @@ struct tt_done_frame {
 #define TT_DONE_SNAPSHOT 1 /* LISTENER frames before this one are the complete set */
 #define TT_DONE_PARTIAL	 2 /* something could not be read: the set is not complete */
 
-/* Flag of TT_REQUEST_SNAPSHOT: look for the owners of all listening sockets anew, not only of new
+/* Flags of TT_REQUEST_SNAPSHOT. Look for the owners of all listening sockets anew, not only of new
  * ones. Matters where owners come from /proc, which is dear to read. */
 #define TT_SNAPSHOT_OWNERS 1
+/* The helper ends after it: what the next one would tell better is told now. */
+#define TT_SNAPSHOT_LAST 2
 
 struct tt_request {
 	struct tt_frame frame;

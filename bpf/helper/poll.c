@@ -91,8 +91,9 @@ static void choose_detail(struct poll *poll, bool in_full)
 		poll->detailed_ns = poll->live.now_ns;
 }
 
-void poll_snapshot(struct poll *poll, bool all_owners, struct poll_result *result)
+void poll_snapshot(struct poll *poll, uint16_t flags, struct poll_result *result)
 {
+	bool all_owners = flags & TT_SNAPSHOT_OWNERS;
 	bool complete, any_judged;
 
 	live_begin_snapshot(&poll->live);
@@ -103,9 +104,8 @@ void poll_snapshot(struct poll *poll, bool all_owners, struct poll_result *resul
 	complete = poll_dump(poll) && complete;
 	poll->listeners.complete = complete;
 	resolve_fresh(poll);
-	/* The last snapshot before an end is in full: nothing may be left then. */
 	any_judged = poll->notices.count;
-	poll_judge_notices(poll, all_owners);
+	poll_judge_notices(poll, flags & TT_SNAPSHOT_LAST);
 	listeners_end(&poll->listeners, complete);
 	if (complete)
 		live_bury(&poll->live, &poll->namespaces, poll->any_notices);

@@ -29,8 +29,8 @@ export const REQUEST_TYPE = { drain: 64, snapshot: 65, acknowledge: 66 } as cons
 /** `TT_LISTENER_SHARED`, a flag of a LISTENER frame. */
 export const LISTENER_SHARED = 1;
 
-/** `TT_SNAPSHOT_OWNERS`, a flag of the snapshot request. */
-export const SNAPSHOT_OWNERS = 1;
+/** `TT_SNAPSHOT_*`: bits in the flags of a snapshot request. */
+export const SNAPSHOT_BIT = { owners: 1, last: 2 } as const;
 
 /** `enum tt_direction`. */
 export const DIRECTION = { unknown: 0, active: 1, passive: 2 } as const;
