@@ -247,7 +247,7 @@ struct tt_listen_frame {
  * several of these; an owner-less socket has one with tgid 0.
  */
 struct tt_listener_frame {
-	struct tt_frame frame;
+	struct tt_frame frame; /* flags: TT_LISTENER_* */
 	__u64 start_ns;
 	__u32 tgid;
 	__u32 netns;
@@ -255,6 +255,9 @@ struct tt_listener_frame {
 	__u16 port;
 	__u8 zero[6];
 };
+
+/* The owner had children that could accept, too. Told where somebody has to be named by it. */
+#define TT_LISTENER_SHARED 1
 
 /* Absolute since the programs were attached, or (the last three) since the helper's start. */
 struct tt_stats_frame {
@@ -282,9 +285,11 @@ struct tt_done_frame {
 #define TT_DONE_SNAPSHOT 1 /* LISTENER frames before this one are the complete set */
 #define TT_DONE_PARTIAL	 2 /* something could not be read: the set is not complete */
 
-/* Flag of TT_REQUEST_SNAPSHOT: look for the owners of all listening sockets anew, not only of new
+/* Flags of TT_REQUEST_SNAPSHOT. Look for the owners of all listening sockets anew, not only of new
  * ones. Matters where owners come from /proc, which is dear to read. */
 #define TT_SNAPSHOT_OWNERS 1
+/* The helper ends after it: what the next one would tell better is told now. */
+#define TT_SNAPSHOT_LAST 2
 
 struct tt_request {
 	struct tt_frame frame;

@@ -93,6 +93,7 @@ static void read_message(const struct nlmsghdr *header, struct diag_answer *answ
 		answer->error = read_error(header);
 		break;
 	case SOCK_DIAG_BY_FAMILY:
+	case TCPDIAG_GETSOCK:
 		answer->error = read_socket(header, visit, arg);
 		break;
 	}

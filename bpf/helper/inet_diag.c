@@ -70,32 +70,32 @@ static ssize_t receive(int fd, void *buffer)
 	return n;
 }
 
-struct dump_request {
-	struct nlmsghdr header;
-	struct inet_diag_req_v2 request;
-};
-
-static struct dump_request request_of(uint8_t family, uint16_t flags, enum diag_detail detail)
+static uint8_t extensions_of(enum diag_detail detail)
 {
-	return (struct dump_request){
-		.header = { .nlmsg_len = sizeof(struct dump_request),
-			    .nlmsg_type = SOCK_DIAG_BY_FAMILY,
-			    .nlmsg_flags = NLM_F_REQUEST | flags },
-		.request = { .sdiag_family = family,
-			     .sdiag_protocol = IPPROTO_TCP,
-			     .idiag_ext = detail == DIAG_DETAILED ? 1 << (INET_DIAG_INFO - 1) : 0 },
-	};
+	return detail == DIAG_DETAILED ? 1 << (INET_DIAG_INFO - 1) : 0;
 }
 
-static int dump_family(int fd, const struct dump_request *request, diag_visit *visit, void *arg)
+/* The older of the two requests: it alone knows dumps of both families, which walk all sockets once. */
+struct dump_request {
+	struct nlmsghdr header;
+	struct inet_diag_req request;
+};
+
+int diag_dump(int fd, uint32_t states, enum diag_detail detail, diag_visit *visit, void *arg)
 {
 	static union {
 		struct nlmsghdr header;
 		char bytes[RECEIVE_BUFFER];
 	} buffer;
+	struct dump_request request = {
+		.header = { .nlmsg_len = sizeof(request),
+			    .nlmsg_type = TCPDIAG_GETSOCK,
+			    .nlmsg_flags = NLM_F_REQUEST | NLM_F_DUMP },
+		.request = { .idiag_ext = extensions_of(detail), .idiag_states = states },
+	};
 	struct diag_answer answer = {};
 
-	if (send(fd, request, sizeof(*request), 0) < 0)
+	if (send(fd, &request, sizeof(request), 0) < 0)
 		return errno;
 	while (!answer.done && !answer.error) {
 		ssize_t n = receive(fd, &buffer);
@@ -107,19 +107,6 @@ static int dump_family(int fd, const struct dump_request *request, diag_visit *v
 	return answer.error ? answer.error : answer.disturbed ? EINTR : 0;
 }
 
-int diag_dump(int fd, uint32_t states, enum diag_detail detail, diag_visit *visit, void *arg)
-{
-	struct dump_request ipv6 = request_of(AF_INET6, NLM_F_DUMP, detail);
-	struct dump_request ipv4 = request_of(AF_INET, NLM_F_DUMP, detail);
-	int ipv6_error, ipv4_error;
-
-	ipv6.request.idiag_states = ipv4.request.idiag_states = states;
-	ipv6_error = dump_family(fd, &ipv6, visit, arg);
-	ipv4_error = dump_family(fd, &ipv4, visit, arg);
-	/* A kernel without IPv6 answers ENOENT or EINVAL for it, which loses nothing. */
-	return ipv4_error ? ipv4_error : ipv6_error == EINTR ? EINTR : 0;
-}
-
 static void write_address(__be32 *words, uint8_t family, const uint8_t *address)
 {
 	if (family == AF_INET)
@@ -128,13 +115,40 @@ static void write_address(__be32 *words, uint8_t family, const uint8_t *address)
 		memcpy(words, address, 16);
 }
 
-int diag_look_again(int fd, const struct diag_socket *socket, diag_visit *visit, void *arg)
+struct look_request {
+	struct nlmsghdr header;
+	struct inet_diag_req_v2 request;
+};
+
+static struct look_request look_at(const struct diag_socket *socket)
 {
 	static const uint8_t mapped[12] = { [10] = 0xff, [11] = 0xff };
 	/* An IPv4 connection of an IPv6 socket is found by its IPv4 addresses, too. */
 	bool ipv4 = !memcmp(socket->local, mapped, sizeof(mapped));
-	struct dump_request request = request_of(ipv4 ? AF_INET : AF_INET6, 0, DIAG_DETAILED);
-	struct inet_diag_sockid *id = &request.request.id;
+	struct look_request look = {
+		.header = { .nlmsg_len = sizeof(look),
+			    .nlmsg_type = SOCK_DIAG_BY_FAMILY,
+			    .nlmsg_flags = NLM_F_REQUEST },
+		.request = { .sdiag_family = ipv4 ? AF_INET : AF_INET6,
+			     .sdiag_protocol = IPPROTO_TCP,
+			     .idiag_ext = extensions_of(DIAG_DETAILED),
+			     .idiag_states = ~0u },
+	};
+	struct inet_diag_sockid *id = &look.request.id;
+
+	write_address(id->idiag_src, look.request.sdiag_family, socket->local);
+	write_address(id->idiag_dst, look.request.sdiag_family, socket->peer);
+	id->idiag_sport = htons(socket->local_port);
+	id->idiag_dport = htons(socket->peer_port);
+	id->idiag_if = socket->interface;
+	id->idiag_cookie[0] = (uint32_t)socket->cookie;
+	id->idiag_cookie[1] = (uint32_t)(socket->cookie >> 32);
+	return look;
+}
+
+int diag_look_again(int fd, const struct diag_socket *socket, diag_visit *visit, void *arg)
+{
+	struct look_request request = look_at(socket);
 	struct diag_answer answer = {};
 	union {
 		struct nlmsghdr header;
@@ -142,14 +156,6 @@ int diag_look_again(int fd, const struct diag_socket *socket, diag_visit *visit,
 	} buffer;
 	ssize_t n;
 
-	request.request.idiag_states = ~0u;
-	write_address(id->idiag_src, request.request.sdiag_family, socket->local);
-	write_address(id->idiag_dst, request.request.sdiag_family, socket->peer);
-	id->idiag_sport = htons(socket->local_port);
-	id->idiag_dport = htons(socket->peer_port);
-	id->idiag_if = socket->interface;
-	id->idiag_cookie[0] = (uint32_t)socket->cookie;
-	id->idiag_cookie[1] = (uint32_t)(socket->cookie >> 32);
 	if (send(fd, &request, sizeof(request), 0) < 0)
 		return errno;
 	do {

@@ -56,9 +56,9 @@ int diag_open_notices(uint32_t queue_bytes);
 uint32_t diag_dropped_notices(int fd);
 
 /*
- * Visits each TCP socket of both families in one of the states (a bit mask), IPv6 first; within a
- * family listening sockets come first. Returns 0, or an errno; EINTR: the dump was disturbed and
- * may have missed some.
+ * Visits each TCP socket of both families in one of the states (a bit mask), listening ones first.
+ * Where only those are asked for the kernel looks through no others. Returns 0, or an errno; EINTR:
+ * the dump was disturbed and may have missed some.
  */
 int diag_dump(int fd, uint32_t states, enum diag_detail detail, diag_visit *visit, void *arg);
 

@@ -29,6 +29,8 @@ struct holder {
 	uint32_t inode;
 	uint32_t tgid;
 	uint64_t start_ns;
+	bool inheritable;
+	bool had_children; /* as far as it was looked for */
 };
 
 static const uint8_t any_ipv6[16];
@@ -134,13 +136,14 @@ static bool is_wanted(uint32_t inode, void *arg)
 	return table_find(&((struct finding *)arg)->inodes, &inode) != NULL;
 }
 
-static void note_holder(uint32_t inode, const struct owner *owner, void *arg)
+static void note_holder(uint32_t inode, const struct owner *owner, const char *fd, void *arg)
 {
 	struct finding *finding = arg;
 	struct holder wanted = { .inode = inode, .tgid = owner->tgid };
 	struct holder *holder = table_insert(&finding->listeners->holders, &wanted, NULL);
 
 	holder->start_ns = owner->start_ns;
+	holder->inheritable |= owners_is_inheritable(owner->tgid, fd);
 }
 
 void listeners_find_owners(struct listeners *listeners, struct owners *owners)
@@ -159,10 +162,21 @@ void listeners_find_owners(struct listeners *listeners, struct owners *owners)
 	listeners->has_new = false;
 }
 
+void listeners_look_for_children(struct listeners *listeners)
+{
+	struct holder *holder;
+	size_t i = 0;
+
+	while ((holder = table_next(&listeners->holders, &i)))
+		if (holder->inheritable && !holder->had_children)
+			holder->had_children = owners_had_children(holder->tgid);
+}
+
 static void write_listener(const struct endpoint *endpoint, const struct holder *holder)
 {
+	uint16_t flags = holder && holder->had_children ? TT_LISTENER_SHARED : 0;
 	struct tt_listener_frame listener = {
-		.frame = FRAME(TT_FRAME_LISTENER, struct tt_listener_frame, 0),
+		.frame = FRAME(TT_FRAME_LISTENER, struct tt_listener_frame, flags),
 		.start_ns = holder ? holder->start_ns : 0,
 		.tgid = holder ? holder->tgid : 0,
 		.netns = endpoint->key.netns,

@@ -32,6 +32,8 @@ bool listeners_has(const struct listeners *listeners, uint32_t netns, const uint
 
 /* Looks for all owners of all listening sockets. */
 void listeners_find_owners(struct listeners *listeners, struct owners *owners);
+/* Finds out which of these owners may have shared the socket with children that are gone. */
+void listeners_look_for_children(struct listeners *listeners);
 /* Writes a LISTENER frame for each owner of each socket. */
 void listeners_write(const struct listeners *listeners);
 

@@ -128,9 +128,18 @@ void live_close(struct live *live, struct live_socket *known, const struct diag_
 
 struct burial {
 	struct live *live;
+	const struct namespaces *namespaces;
 	bool notices_will_come;
 	uint64_t now_ns;
 };
+
+static bool was_left_out(const struct live_socket *known, const struct namespaces *namespaces)
+{
+	uint32_t inum = (uint32_t)known->key.netns;
+	const struct netns *netns = table_find(&namespaces->table, &inum);
+
+	return netns && netns->left_out;
+}
 
 static bool bury(void *entry, void *arg)
 {
@@ -142,6 +151,8 @@ static bool bury(void *entry, void *arg)
 		return false;
 	if (known->gone_ns)
 		return burial->now_ns - known->gone_ns > GONE_FOR_GOOD_NS;
+	if (was_left_out(known, burial->namespaces))
+		return false;
 	/* How a connect ended only its notice tells. */
 	if (!known->connecting) {
 		counts.closed = 1;
@@ -151,9 +162,9 @@ static bool bury(void *entry, void *arg)
 	return !burial->notices_will_come;
 }
 
-void live_bury(struct live *live, bool notices_will_come)
+void live_bury(struct live *live, const struct namespaces *namespaces, bool notices_will_come)
 {
-	struct burial burial = { live, notices_will_come, boot_ns() };
+	struct burial burial = { live, namespaces, notices_will_come, boot_ns() };
 
 	table_sweep(&live->sockets, bury, &burial);
 }

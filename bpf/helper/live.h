@@ -4,6 +4,7 @@
 #define LIVE_H
 
 #include "accumulate.h"
+#include "netns.h"
 #include "sighting.h"
 #include "table.h"
 
@@ -27,9 +28,9 @@ void live_add(struct live *live, const struct sighting *sighting, const struct t
 /* Its end was told. */
 void live_close(struct live *live, struct live_socket *known, const struct diag_socket *socket);
 /*
- * Closes what the current snapshot, a complete one, did not show. With notices to come the sockets
- * are kept as gone, so that theirs are known when they arrive.
+ * Closes what the current snapshot, a complete one, did not show, but for namespaces that it left
+ * out. With notices to come the sockets are kept as gone, so that theirs are known when they arrive.
  */
-void live_bury(struct live *live, bool notices_will_come);
+void live_bury(struct live *live, const struct namespaces *namespaces, bool notices_will_come);
 
 #endif

@@ -133,12 +133,13 @@ static void answer_stream(struct stream *stream, bool snapshot, struct tt_done_f
 		done->frame.flags |= TT_DONE_PARTIAL;
 }
 
-static void answer_poll(struct poll *poll, bool snapshot, bool owners, struct tt_done_frame *done)
+static void answer_poll(struct poll *poll, bool snapshot, uint16_t flags,
+			struct tt_done_frame *done)
 {
 	struct poll_result result = {};
 
 	if (snapshot) {
-		poll_snapshot(poll, owners, &result);
+		poll_snapshot(poll, flags, &result);
 		done->frame.flags |= TT_DONE_SNAPSHOT;
 	}
 	if (result.partial)
@@ -163,8 +164,7 @@ static void answer(const struct tt_request *request, void *arg)
 	if (helper->stream)
 		answer_stream(helper->stream, snapshot, &done);
 	else
-		answer_poll(helper->poll, snapshot, request->frame.flags & TT_SNAPSHOT_OWNERS,
-			    &done);
+		answer_poll(helper->poll, snapshot, request->frame.flags, &done);
 	write_stats(helper);
 	done.boot_ns = boot_ns();
 	done.wall_ns = wall_ns();
@@ -213,7 +213,7 @@ static void serve(struct helper *helper)
 	}
 }
 
-/* Four descriptors for each network namespace, and what BPF needs, may be more than a shell allows. */
+/* Five descriptors for each network namespace, and what BPF needs, may be more than a shell allows. */
 static void allow_descriptors(void)
 {
 	struct rlimit limit;

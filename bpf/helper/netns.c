@@ -26,47 +26,13 @@ void namespaces_init(struct namespaces *namespaces, bool own_only)
 	table_init(&namespaces->table, sizeof(struct netns), sizeof(uint32_t));
 }
 
-/* Of the namespace that the thread is in. */
-static void open_usage(struct netns *netns)
-{
-	static const char *const paths[] = { "/proc/thread-self/net/sockstat",
-					     "/proc/thread-self/net/sockstat6" };
-
-	for (int i = 0; i < NETNS_USAGE_FILES; i++)
-		netns->usage_fd[i] = open(paths[i], O_RDONLY | O_CLOEXEC);
-}
-
-/* "TCP: inuse 3 orphan 0 ..." or "TCP6: inuse 3"; -1 where that can't be read. */
-static long tcp_in_use(int fd)
-{
-	char text[512], *line;
-	ssize_t n = fd < 0 ? -1 : pread(fd, text, sizeof(text) - 1, 0);
-	long in_use;
-
-	if (n <= 0)
-		return -1;
-	text[n] = '\0';
-	line = strstr(text, "TCP");
-	if (!line || sscanf(line, "%*[^:]: inuse %ld", &in_use) != 1)
-		return -1;
-	return in_use;
-}
-
-bool netns_is_empty(const struct netns *netns)
-{
-	for (int i = 0; i < NETNS_USAGE_FILES; i++)
-		if (tcp_in_use(netns->usage_fd[i]))
-			return false;
-	return true;
-}
-
 static void open_sockets(void *arg)
 {
 	struct opening *opening = arg;
 	struct namespaces *namespaces = opening->namespaces;
 	struct netns *netns = opening->netns;
 
-	open_usage(netns);
+	netns_usage_open(&netns->usage);
 	netns->diag_fd = diag_open();
 	netns->notice_fd = diag_open_notices(namespaces->notice_bytes);
 	if (netns->diag_fd < 0)
@@ -107,8 +73,7 @@ static void note(struct namespaces *namespaces, uint32_t inum, const char *path)
 	if (!is_new)
 		return;
 	netns->diag_fd = netns->notice_fd = -1;
-	for (int i = 0; i < NETNS_USAGE_FILES; i++)
-		netns->usage_fd[i] = -1;
+	netns_usage_init(&netns->usage);
 	opening.netns = netns;
 	if (namespaces->without_sockets)
 		return;
@@ -160,9 +125,7 @@ static bool drop_unused(void *entry, void *arg)
 	}
 	if (netns->diag_fd >= 0)
 		close(netns->diag_fd);
-	for (int i = 0; i < NETNS_USAGE_FILES; i++)
-		if (netns->usage_fd[i] >= 0)
-			close(netns->usage_fd[i]);
+	netns_usage_close(&netns->usage);
 	return true;
 }
 

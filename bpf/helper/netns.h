@@ -3,19 +3,26 @@
 #ifndef NETNS_H
 #define NETNS_H
 
+#include "netns_usage.h"
 #include "table.h"
 #include "helper.h"
-
-#define NETNS_USAGE_FILES 2
 
 struct netns {
 	uint32_t inum; /* key */
 	int diag_fd;
 	int notice_fd; /* -1: no destroy notices here */
-	int usage_fd[NETNS_USAGE_FILES]; /* its /proc/net/sockstat and sockstat6 */
+	struct netns_usage usage;
 	uint32_t scan; /* last scan that found it in use */
 	uint32_t notices_dropped; /* so far */
 	bool dumped; /* a snapshot of it has been taken */
+	/* ---- what the next dump could show that none has shown, see poll_dump.c ---- */
+	struct tcp_counts counts; /* before the latest snapshot */
+	uint64_t counts_ns; /* when they were first seen to be these */
+	uint32_t sockets; /* in the latest dump, without listening ones */
+	uint32_t unresolved; /* of these */
+	bool all_shown; /* by a dump long enough after the counts had moved */
+	bool overrun; /* notices were lost since the latest dump */
+	bool left_out; /* the current snapshot does without a dump of it */
 	char path[64]; /* names it, as long as whoever was found in it lives */
 };
 
@@ -38,9 +45,6 @@ void namespaces_init(struct namespaces *namespaces, bool own_only);
  * False: /proc could not be listed, and the namespaces known before were kept.
  */
 bool namespaces_scan(struct namespaces *namespaces);
-
-/* Has it no TCP socket but in TIME_WAIT? False also where that can't be found out. */
-bool netns_is_empty(const struct netns *netns);
 
 /*
  * Calls visit with the calling thread inside each namespace of the last scan in turn. Returns how

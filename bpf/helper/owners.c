@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "proc_text.h"
@@ -19,7 +20,7 @@ struct busy {
 	uint32_t tgid; /* key */
 };
 
-typedef bool visit_socket(uint32_t inode, void *arg);
+typedef bool visit_socket(uint32_t inode, const char *fd, void *arg);
 
 void owners_init(struct owners *owners)
 {
@@ -28,23 +29,36 @@ void owners_init(struct owners *owners)
 	table_init(&owners->busy, sizeof(struct busy), sizeof(uint32_t));
 }
 
+/* What fits of a file of a process; 0 where there is nothing, or the process is gone. */
+static size_t read_file(const char *path, char *text, size_t size)
+{
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	ssize_t n;
+
+	if (fd < 0)
+		return 0;
+	n = read(fd, text, size);
+	close(fd);
+	return n < 0 ? 0 : (size_t)n;
+}
+
+/* 0 if the process is gone. */
+static uint64_t stat_number(uint32_t tgid, enum proc_stat_field field)
+{
+	char path[64], text[1024];
+	uint64_t number;
+
+	snprintf(path, sizeof(path), "/proc/%u/stat", tgid);
+	if (!proc_stat_number(text, read_file(path, text, sizeof(text)), field, &number))
+		return 0;
+	return number;
+}
+
 /* In ns; 0 if the process is gone. */
 static uint64_t start_of(uint32_t tgid)
 {
-	char path[64], text[1024];
-	uint64_t ticks;
-	ssize_t n;
-	int fd;
-
-	snprintf(path, sizeof(path), "/proc/%u/stat", tgid);
-	fd = open(path, O_RDONLY | O_CLOEXEC);
-	if (fd < 0)
-		return 0;
-	n = read(fd, text, sizeof(text));
-	close(fd);
-	if (n <= 0 || !proc_start_ticks(text, (size_t)n, &ticks))
-		return 0;
-	return ticks * (1000000000ull / (unsigned long long)sysconf(_SC_CLK_TCK));
+	return stat_number(tgid, STAT_START_TICKS) *
+	       (1000000000ull / (unsigned long long)sysconf(_SC_CLK_TCK));
 }
 
 /* Calls visit for each socket the process holds, until it returns false. False: process is gone. */
@@ -63,7 +77,8 @@ static bool visit_sockets(uint32_t tgid, visit_socket *visit, void *arg)
 		uint32_t inode;
 
 		/* Not there if it was closed meanwhile. */
-		if (n > 0 && proc_socket_inode(target, (size_t)n, &inode) && !visit(inode, arg))
+		if (n > 0 && proc_socket_inode(target, (size_t)n, &inode) &&
+		    !visit(inode, entry->d_name, arg))
 			break;
 	}
 	closedir(descriptors);
@@ -99,8 +114,9 @@ void owners_want(struct owners *owners, uint32_t inode)
 		table_insert(&owners->wanted, &inode, NULL);
 }
 
-static bool match_wanted(uint32_t inode, void *arg)
+static bool match_wanted(uint32_t inode, const char *fd, void *arg)
 {
+	(void)fd;
 	struct search *search = arg;
 	struct wanted *wanted = table_find(&search->owners->wanted, &inode);
 
@@ -179,11 +195,11 @@ struct listing {
 	uint32_t tgid;
 	uint64_t start_ns;
 	bool (*wanted)(uint32_t inode, void *arg);
-	void (*visit)(uint32_t inode, const struct owner *owner, void *arg);
+	owners_visit *visit;
 	void *arg;
 };
 
-static bool list_socket(uint32_t inode, void *arg)
+static bool list_socket(uint32_t inode, const char *fd, void *arg)
 {
 	struct listing *listing = arg;
 
@@ -193,7 +209,7 @@ static bool list_socket(uint32_t inode, void *arg)
 		if (!listing->start_ns)
 			listing->start_ns = start_of(listing->tgid);
 		owner.start_ns = listing->start_ns;
-		listing->visit(inode, &owner, listing->arg);
+		listing->visit(inode, &owner, fd, listing->arg);
 	}
 	return true;
 }
@@ -209,10 +225,34 @@ static void list_process(uint32_t tgid, void *arg)
 }
 
 void owners_visit_all(struct owners *owners, bool (*wanted)(uint32_t inode, void *arg),
-		      void (*visit)(uint32_t inode, const struct owner *owner, void *arg),
-		      void *arg)
+		      owners_visit *visit, void *arg)
 {
 	struct listing listing = { .owners = owners, .wanted = wanted, .visit = visit, .arg = arg };
 
 	visit_processes(list_process, &listing);
+}
+
+/* ---- children ---- */
+
+bool owners_is_inheritable(uint32_t tgid, const char *fd)
+{
+	char path[128], text[512], *flags;
+	unsigned int value;
+	size_t n;
+
+	snprintf(path, sizeof(path), "/proc/%u/fdinfo/%s", tgid, fd);
+	n = read_file(path, text, sizeof(text) - 1);
+	text[n] = '\0';
+	flags = strstr(text, "flags:");
+	return flags && sscanf(flags, "flags: %o", &value) == 1 && !(value & O_CLOEXEC);
+}
+
+bool owners_had_children(uint32_t tgid)
+{
+	char path[64], text[1];
+
+	if (stat_number(tgid, STAT_CHILDRENS_FAULTS))
+		return true;
+	snprintf(path, sizeof(path), "/proc/%u/task/%u/children", tgid, tgid);
+	return read_file(path, text, sizeof(text)) > 0;
 }

@@ -31,9 +31,21 @@ void owners_forget(struct owners *owners);
 
 /* ---- all owners of a few sockets ---- */
 
+/* fd: number of the owner's descriptor. */
+typedef void owners_visit(uint32_t inode, const struct owner *owner, const char *fd, void *arg);
+
 /* Visits every (inode, owner) for which wanted returns true, over all processes. */
 void owners_visit_all(struct owners *owners, bool (*wanted)(uint32_t inode, void *arg),
-		      void (*visit)(uint32_t inode, const struct owner *owner, void *arg),
-		      void *arg);
+		      owners_visit *visit, void *arg);
+
+/* ---- what an owner may have passed on ---- */
+
+/* Has a process that an owner executes the descriptor, too? */
+bool owners_is_inheritable(uint32_t tgid, const char *fd);
+/*
+ * Has the process children, or had it some? Not told: of several threads those that others than the
+ * first have, and those that nobody waited for.
+ */
+bool owners_had_children(uint32_t tgid);
 
 #endif

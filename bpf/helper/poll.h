@@ -24,8 +24,8 @@ struct poll *poll_open(const struct options *options, void (*watch)(int fd, bool
 
 /* Reads the notices that have arrived at one of the watched descriptors. */
 void poll_read_notices(struct poll *poll, int fd);
-/* Takes a snapshot of all namespaces; writes LISTENER frames. */
-void poll_snapshot(struct poll *poll, bool all_owners, struct poll_result *result);
+/* Takes a snapshot of all namespaces; writes LISTENER frames. flags: TT_SNAPSHOT_* */
+void poll_snapshot(struct poll *poll, uint16_t flags, struct poll_result *result);
 /* Writes FLOW frames for everything counted since the last drain. */
 void poll_drain(struct poll *poll);
 bool poll_has_notices(const struct poll *poll);

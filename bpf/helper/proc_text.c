@@ -3,8 +3,6 @@
 
 #include <string.h>
 
-#define START_TIME_FIELD 22
-
 /* Decimal digits from at on; returns where they end, NULL if there are none or too many. */
 static const char *read_number(const char *at, const char *end, uint64_t *number)
 {
@@ -17,17 +15,18 @@ static const char *read_number(const char *at, const char *end, uint64_t *number
 	return at == digits ? NULL : at;
 }
 
-bool proc_start_ticks(const char *stat, size_t length, uint64_t *ticks)
+bool proc_stat_number(const char *stat, size_t length, enum proc_stat_field wanted,
+		      uint64_t *number)
 {
 	const char *end = stat + length;
 	/* The command name before it may hold blanks and parentheses. */
 	const char *at = memrchr(stat, ')', length);
 
-	for (int field = 2; at && field < START_TIME_FIELD; field++) {
+	for (int field = 2; at && field < (int)wanted; field++) {
 		at = memchr(at, ' ', (size_t)(end - at));
 		at = at ? at + 1 : NULL;
 	}
-	return at && read_number(at, end, ticks);
+	return at && read_number(at, end, number);
 }
 
 bool proc_socket_inode(const char *target, size_t length, uint32_t *inode)

@@ -5,8 +5,16 @@
 
 #include "helper.h"
 
-/* Field 22 of /proc/PID/stat: start of the process in clock ticks. False if it cannot be found. */
-bool proc_start_ticks(const char *stat, size_t length, uint64_t *ticks);
+/* Places in /proc/PID/stat. */
+enum proc_stat_field {
+	STAT_CHILDRENS_FAULTS =
+		11, /* minor ones, of children that were waited for: every process has some */
+	STAT_START_TICKS = 22, /* start of the process in clock ticks */
+};
+
+/* False if it cannot be found. */
+bool proc_stat_number(const char *stat, size_t length, enum proc_stat_field wanted,
+		      uint64_t *number);
 /* The inode in "socket:[INODE]", where a link in /proc/PID/fd points to. False: no socket. */
 bool proc_socket_inode(const char *target, size_t length, uint32_t *inode);
 

@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: MIT
 #include "sighting.h"
 
+#include <stdlib.h>
 #include <string.h>
+
+#include "netns.h"
 
 /*
  * Sequence numbers that were acknowledged beyond the payload: the SYN of an active open and the FIN.
@@ -14,7 +17,7 @@ static int beyond_payload(const struct diag_socket *socket)
 	return (int)(socket->bytes_acked - socket->bytes_sent);
 }
 
-static bool is_open(const struct diag_socket *socket)
+bool sighting_is_open(const struct diag_socket *socket)
 {
 	return socket->state == STATE_ESTABLISHED || socket->state == STATE_CLOSE_WAIT;
 }
@@ -23,7 +26,7 @@ bool sighting_wants_details(const struct listeners *listeners, const struct sigh
 {
 	const struct diag_socket *socket = &sighting->socket;
 
-	return !socket->is_detailed && is_open(socket) &&
+	return !socket->is_detailed && sighting_is_open(socket) &&
 	       !listeners_has(listeners, sighting->netns, socket->local, socket->local_port);
 }
 
@@ -36,7 +39,7 @@ enum tt_direction sighting_direction(const struct listeners *listeners,
 				     const struct sighting *sighting)
 {
 	const struct diag_socket *socket = &sighting->socket;
-	bool open = is_open(socket);
+	bool open = sighting_is_open(socket);
 
 	if (listeners_has(listeners, sighting->netns, socket->local, socket->local_port))
 		return TT_PASSIVE;
@@ -78,4 +81,29 @@ void sighting_count_failure(struct tt_flow_counts *counts, const struct diag_soc
 bool sighting_was_established(const struct diag_socket *socket)
 {
 	return socket->bytes_acked || socket->bytes_received;
+}
+
+void sightings_add(struct sightings *sightings, const struct netns *netns,
+		   const struct diag_socket *socket)
+{
+	if (sightings->count == sightings->capacity) {
+		sightings->capacity = sightings->capacity ? sightings->capacity * 2 : 256;
+		sightings->items =
+			realloc(sightings->items, sightings->capacity * sizeof(*sightings->items));
+		if (!sightings->items)
+			die("out of memory");
+	}
+	sightings->items[sightings->count++] = (struct sighting){ .netns = netns->inum,
+								  .seen_ns = boot_ns(),
+								  .older = !netns->dumped,
+								  .socket = *socket };
+}
+
+void sightings_clear(struct sightings *sightings)
+{
+	if (sightings->capacity > 4096) {
+		free(sightings->items);
+		*sightings = (struct sightings){};
+	}
+	sightings->count = 0;
 }

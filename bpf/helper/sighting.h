@@ -7,6 +7,8 @@
 #include "listeners.h"
 #include "owners.h"
 
+struct netns;
+
 /* A socket met for the first time, or a notice, until all listeners are known. */
 struct sighting {
 	uint32_t netns;
@@ -14,6 +16,16 @@ struct sighting {
 	bool older; /* than the first snapshot of its namespace */
 	struct diag_socket socket;
 };
+
+struct sightings {
+	struct sighting *items;
+	size_t count, capacity;
+};
+
+/* netns: where the socket is. */
+void sightings_add(struct sightings *sightings, const struct netns *netns,
+		   const struct diag_socket *socket);
+void sightings_clear(struct sightings *sightings);
 
 /* The LISTEN set does not tell who opened it; details may. */
 bool sighting_wants_details(const struct listeners *listeners, const struct sighting *sighting);
@@ -23,6 +35,8 @@ enum tt_direction sighting_direction(const struct listeners *listeners,
 /* owner may be NULL. */
 struct tt_flow_key sighting_flow(const struct sighting *sighting, enum tt_direction direction,
 				 const struct owner *owner);
+/* Established, and not closed by its owner: it has a file, or will have one, or is the kernel's own. */
+bool sighting_is_open(const struct diag_socket *socket);
 /* Of a destroyed socket that connected: was there ever an answer? */
 bool sighting_was_established(const struct diag_socket *socket);
 /* Counts a connect without one, by what speaks of the reason. */

@@ -293,8 +293,8 @@ export class Agent implements TracerListener {
   async #lastRequest({ mode }: Watching): Promise<void> {
     const streams = mode === 'stream';
     const kind = streams ? 'drain' : 'snapshot';
-    // In full: a poller then judges every connection that it was told of.
-    const options = { allOwners: !streams, timeoutMs: LAST_REPORT_MS };
+    // A poller then judges every connection that it was told of, and asks for the bytes of all.
+    const options = { allOwners: !streams, last: !streams, timeoutMs: LAST_REPORT_MS };
     await this.#tolerated(this.#parts.supervisor.request(kind, options));
   }
 

@@ -140,6 +140,8 @@ export interface ListenFrame {
 /** One owner of one listening socket, from a snapshot; `tgid` 0: a socket without owner. */
 export interface ListenerFrame {
   readonly type: 'listener';
+  /** The owner had children that could accept, too. Told where somebody has to be named by it. */
+  readonly shared: boolean;
   readonly startNs: bigint;
   readonly tgid: number;
   readonly netns: number;

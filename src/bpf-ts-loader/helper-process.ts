@@ -124,7 +124,7 @@ export class HelperProcess implements Helper {
       options.timeoutMs ?? this.#options.requestTimeoutMs,
       () => this.#pauses !== pausesBefore,
     );
-    stdin.write(encodeRequest(kind, requestId, options.allOwners));
+    stdin.write(encodeRequest(kind, requestId, options));
     return answer;
   }
 

@@ -34,6 +34,8 @@ export interface RequestOptions {
    * where owners are read from /proc.
    */
   readonly allOwners?: boolean;
+  /** Of a snapshot: none follows it, so what the next one would tell better is told now. */
+  readonly last?: boolean;
 }
 
 /** A running helper, as its user sees it. */

@@ -26,8 +26,11 @@ export const FRAME_TYPE = {
 /** `enum tt_frame_type`, agent to helper. */
 export const REQUEST_TYPE = { drain: 64, snapshot: 65, acknowledge: 66 } as const;
 
-/** `TT_SNAPSHOT_OWNERS`, a flag of the snapshot request. */
-export const SNAPSHOT_OWNERS = 1;
+/** `TT_LISTENER_SHARED`, a flag of a LISTENER frame. */
+export const LISTENER_SHARED = 1;
+
+/** `TT_SNAPSHOT_*`: bits in the flags of a snapshot request. */
+export const SNAPSHOT_BIT = { owners: 1, last: 2 } as const;
 
 /** `enum tt_direction`. */
 export const DIRECTION = { unknown: 0, active: 1, passive: 2 } as const;

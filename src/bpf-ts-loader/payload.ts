@@ -36,6 +36,7 @@ import {
   LISTEN,
   LISTEN_CHANGE,
   LISTENER,
+  LISTENER_SHARED,
   RUNG,
   RUNG_NUMBER,
   STATS,
@@ -188,6 +189,7 @@ export class PayloadReader {
   #listener(view: DataView, at: number): ListenerFrame {
     return {
       type: 'listener',
+      shared: (this.#fields.u16(view, at + HEADER.flags) & LISTENER_SHARED) !== 0,
       startNs: this.#fields.u64(view, at + LISTENER.startNs),
       tgid: this.#fields.u32(view, at + LISTENER.tgid),
       netns: this.#fields.u32(view, at + LISTENER.netns),

@@ -2,17 +2,20 @@ import { endianness } from 'node:os';
 import { type Deferred, deferred } from './deferred.ts';
 import { HelperTimeoutError } from './errors.ts';
 import type { DoneFrame } from './frames.ts';
-import { HEADER, REQUEST, REQUEST_TYPE, SNAPSHOT_OWNERS } from './layout.ts';
+import type { RequestOptions } from './helper.ts';
+import { HEADER, REQUEST, REQUEST_TYPE, SNAPSHOT_BIT } from './layout.ts';
 
 /** `drain`: report flow counts and stats. `snapshot`: reconcile with the sockets that exist first. */
 export type RequestKind = Exclude<keyof typeof REQUEST_TYPE, 'acknowledge'>;
 
-/**
- * The bytes of a request, as they go to the helper's stdin.
- * @param allOwners of a snapshot: look for the owners of all listening sockets, not only of new ones
- */
-export function encodeRequest(kind: RequestKind, requestId: bigint, allOwners = false): Uint8Array {
-  return encode(REQUEST_TYPE[kind], allOwners ? SNAPSHOT_OWNERS : 0, requestId);
+/** The bytes of a request, as they go to the helper's stdin. */
+export function encodeRequest(
+  kind: RequestKind,
+  requestId: bigint,
+  { allOwners = false, last = false }: Pick<RequestOptions, 'allOwners' | 'last'> = {},
+): Uint8Array {
+  const flags = (allOwners ? SNAPSHOT_BIT.owners : 0) | (last ? SNAPSHOT_BIT.last : 0);
+  return encode(REQUEST_TYPE[kind], flags, requestId);
 }
 
 /** Generations up to this one need not be kept in the kernel any more; there is no answer. */

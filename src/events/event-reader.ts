@@ -143,5 +143,6 @@ function listenerOf(frame: ListenerFrame) {
   return {
     endpoint: { netns: frame.netns, address: frame.local, port: frame.port },
     owner: frame.tgid === 0 ? null : { pid: frame.tgid, startTimeNs: frame.startNs },
+    shared: frame.shared,
   };
 }

@@ -77,6 +77,8 @@ export interface ListenersEvent {
   readonly listeners: readonly {
     readonly endpoint: ListeningEndpoint;
     readonly owner: ProcessRef | null;
+    /** Children of the owner could accept, too. */
+    readonly shared: boolean;
   }[];
 }
 

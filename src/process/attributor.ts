@@ -43,9 +43,10 @@ export class Attributor {
         break;
       case 'listeners':
         this.listeners.replace(
-          event.listeners.map(({ endpoint, owner }) => ({
+          event.listeners.map(({ endpoint, owner, shared }) => ({
             endpoint,
             owner: owner === null ? null : this.#byRef(owner),
+            shared,
           })),
           event.complete,
           event.atMs,

@@ -13,6 +13,8 @@ export interface Listener {
 interface Entry {
   readonly endpoint: ListeningEndpoint;
   owners: NamedProcess[];
+  /** Of the owners those whose children could accept, too. */
+  sharers: ReadonlySet<NamedProcess>;
   /** Nodes that were seen to accept here, by id. */
   readonly acceptors: Map<string, NamedProcess>;
   readonly firstSeenMs: number;
@@ -58,21 +60,25 @@ export class ListenerRegistry {
     listeners: readonly {
       readonly endpoint: ListeningEndpoint;
       readonly owner: NamedProcess | null;
+      readonly shared: boolean;
     }[],
     complete: boolean,
     atMs: number,
   ): void {
     const shown = new Map<Entry, NamedProcess[]>();
-    for (const { endpoint, owner } of listeners) {
+    const sharers = new Set<NamedProcess>();
+    for (const { endpoint, owner, shared } of listeners) {
       const entry = this.#entry(endpoint, atMs);
       const owners = shown.get(entry) ?? [];
       if (owner !== null) owners.push(owner);
+      if (owner !== null && shared) sharers.add(owner);
       shown.set(entry, owners);
     }
     for (const [key, entry] of this.#entries) {
       const owners = shown.get(entry);
       if (owners !== undefined) {
         entry.owners = owners;
+        entry.sharers = sharers;
         entry.lastSeenMs = atMs;
         entry.closed = false;
         entry.confirmed = true;
@@ -91,13 +97,16 @@ export class ListenerRegistry {
 
   /**
    * The process that accepts at an address, null when that cannot be told: nobody is known to listen
-   * there, or owners of different nodes do.
+   * there, owners of different nodes do, or one whose children might have, as long as nobody was seen
+   * to accept.
    */
   ownerOf(netns: number, address: string, port: number): NamedProcess | null {
     const entry = this.#find(netns, address, port);
     if (entry === undefined) return null;
     const acceptors = [...entry.acceptors.values()].filter((it) => couldAccept(it, entry.owners));
-    return onlyNode(acceptors) ?? onlyNode(leaves(entry.owners));
+    if (acceptors.length > 0) return onlyNode(acceptors);
+    const owners = leaves(entry.owners);
+    return owners.some((owner) => entry.sharers.has(owner)) ? null : onlyNode(owners);
   }
 
   /**
@@ -117,6 +126,7 @@ export class ListenerRegistry {
       entry = {
         endpoint,
         owners: [],
+        sharers: new Set(),
         acceptors: new Map(),
         firstSeenMs: atMs,
         lastSeenMs: atMs,

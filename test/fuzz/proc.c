@@ -4,20 +4,20 @@
 #include "fuzz.h"
 
 /* A process may choose its name, so that a stat line may hold anything but NUL up to the last ')'. */
-static void check_stat(const char *text, size_t size)
+static void check_stat(const char *text, size_t size, enum proc_stat_field wanted)
 {
 	char *line = malloc(size + 1), *at;
-	uint64_t ticks = 0;
-	bool found = proc_start_ticks(text, size, &ticks);
+	uint64_t number = 0;
+	bool found = proc_stat_number(text, size, wanted, &number);
 
 	CHECK(line);
 	memcpy(line, text, size);
 	line[size] = '\0';
 	at = strlen(line) == size ? strrchr(line, ')') : NULL;
-	for (int field = 2; at && field < 22; field++)
+	for (int field = 2; at && field < (int)wanted; field++)
 		at = strchr(at + 1, ' ');
 	if (found && at)
-		CHECK(strtoull(at + 1, NULL, 10) == ticks);
+		CHECK(strtoull(at + 1, NULL, 10) == number);
 	if (at && at[1] >= '0' && at[1] <= '9' && strspn(at + 1, "0123456789") < 19)
 		CHECK(found);
 	free(line);
@@ -41,7 +41,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	char *text = copy_of(data, size);
 
-	check_stat(text, size);
+	check_stat(text, size, STAT_CHILDRENS_FAULTS);
+	check_stat(text, size, STAT_START_TICKS);
 	check_link(text, size);
 	free(text);
 	return 0;

@@ -59,12 +59,16 @@ export class Tracer {
   listeners: ListenerFrame[] = [];
   /** Of the latest report. */
   stats: StatsFrame | null = null;
+  /** Sockets that the latest report looked at. */
+  sockets = 0;
   readonly #flows: FlowFrame[] = [];
   #listenersNow: ListenerFrame[] = [];
   #readUpTo = 0n;
 
-  static async start(args: readonly string[]): Promise<Tracer> {
-    const helper = await HelperProcess.spawn({ path: HELPER_PROGRAM, args });
+  /** @param wrapper command that runs the helper in its own place: `['ip', 'netns', 'exec', NAME]` */
+  static async start(args: readonly string[], wrapper: readonly string[] = []): Promise<Tracer> {
+    const [path = HELPER_PROGRAM, ...argv] = [...wrapper, HELPER_PROGRAM, ...args];
+    const helper = await HelperProcess.spawn({ path, args: argv });
     const tracer = new Tracer(helper, await helper.ready);
     await tracer.report('snapshot', true); // as the agent does
     return tracer;
@@ -151,6 +155,7 @@ export class Tracer {
           this.listeners = this.#listenersNow;
           this.#listenersNow = [];
         }
+        this.sockets = frame.sockets;
         this.#readUpTo = frame.requestId;
         break;
       default:

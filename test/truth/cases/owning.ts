@@ -66,12 +66,6 @@ export const OWNING: readonly Case[] = [
   },
   {
     name: 'workers of another executable than the listener',
-    expect: {
-      poll: {
-        why: 'workers that live less than an interval are not seen to hold the listening socket',
-        wrongProcess: 20,
-      },
-    },
     play: (scene) => ({
       run: async () => {
         const [master, client] = [scene.actor('master'), scene.actor('client')];

@@ -45,7 +45,9 @@ function world(t: TestContext, { once = false, intervals = INTERVALS } = {}) {
     {
       supervisor: {
         request: async (kind, options) => {
-          calls.push(options?.allOwners ? `${kind} of all` : kind);
+          calls.push(
+            [options?.last ? 'last ' : '', kind, options?.allOwners ? ' of all' : ''].join(''),
+          );
           await fake.answer();
           agent.reported(report(), fake.lost, 0);
           return undefined as unknown as DoneFrame;
@@ -352,7 +354,7 @@ describe('stopping the agent', () => {
     await pass(100);
     since();
     await agent.stop(Promise.resolve());
-    assert.equal(since()[0], 'snapshot of all');
+    assert.equal(since()[0], 'last snapshot of all');
   });
 
   it('asks for nothing where nobody watches', async (t) => {

@@ -85,10 +85,10 @@ describe('layout.ts against the C header', { skip: MISSING }, () => {
   it('encodes requests that a C program understands', () => {
     const input = Buffer.concat([
       encodeRequest('drain', 7n),
-      encodeRequest('snapshot', (1n << 63n) + 1n, true),
+      encodeRequest('snapshot', (1n << 63n) + 1n, { allOwners: true, last: true }),
     ]);
     const printed = execFileSync(program, ['requests'], { input, encoding: 'utf8' });
-    assert.equal(printed, '16 64 0 7\n16 65 1 9223372036854775809\n');
+    assert.equal(printed, '16 64 0 7\n16 65 3 9223372036854775809\n');
   });
 });
 

@@ -19,6 +19,7 @@ const HELLO: Frame = { ...HELLO_FRAME, bootNs: 10_000n * MS, wallNs: 1_000_000_0
 
 const LISTENER: ListenerFrame = {
   type: 'listener',
+  shared: false,
   startNs: 5n,
   tgid: 300,
   netns: NETNS,

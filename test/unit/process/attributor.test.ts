@@ -61,7 +61,11 @@ function listeners(...owners: readonly (NamedProcess | null)[]) {
     kind: 'listeners',
     atMs: 1,
     complete: true,
-    listeners: owners.map((it) => ({ endpoint: ENDPOINT, owner: it === null ? null : ref(it) })),
+    listeners: owners.map((it) => ({
+      endpoint: ENDPOINT,
+      owner: it === null ? null : ref(it),
+      shared: false,
+    })),
   } as const;
 }
 

@@ -17,7 +17,7 @@ const WORKERS = [101, 102, 103].map((pid) => named('nginx:www-data', pid, 100));
 const [WORKER] = WORKERS;
 
 function shown(endpoint: typeof ANY, ...owners: readonly (NamedProcess | null)[]) {
-  return owners.map((owner) => ({ endpoint, owner }));
+  return owners.map((owner) => ({ endpoint, owner, shared: false }));
 }
 
 function owner(registry: ListenerRegistry, address: string, port = 80, netns = HOST) {
@@ -86,6 +86,23 @@ describe('ListenerRegistry names who accepts', () => {
     registry.opened(ANY, MASTER, 0);
     registry.accepted(HOST, '10.0.0.10', 80, WORKER ?? MASTER);
     assert.equal(owner(registry, '10.0.0.10'), 'nginx:www-data');
+  });
+
+  it('nobody where an owner had children that could accept, until somebody was seen to', () => {
+    const registry = new ListenerRegistry();
+    const worker = named('smtpd', 101, MASTER.record.pid);
+    const sharing = (...owners: readonly NamedProcess[]) =>
+      owners.map((it) => ({ endpoint: ANY, owner: it, shared: it === MASTER }));
+    registry.replace(sharing(MASTER), true, 0);
+    assert.equal(owner(registry, '10.0.0.10'), null);
+    registry.replace(sharing(MASTER, worker), true, 1);
+    assert.equal(owner(registry, '10.0.0.10'), 'smtpd', 'the worker that is still there');
+    registry.replace(sharing(MASTER), true, 2);
+    assert.equal(owner(registry, '10.0.0.10'), null);
+    registry.accepted(HOST, '10.0.0.10', 80, worker);
+    assert.equal(owner(registry, '10.0.0.10'), 'smtpd');
+    registry.accepted(HOST, '10.0.0.10', 80, MASTER);
+    assert.equal(owner(registry, '10.0.0.10'), null, 'both do');
   });
 
   it('not the server that was there before, although it was seen to accept', () => {
