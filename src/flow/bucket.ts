@@ -92,13 +92,23 @@ export class Bucket {
     this.dirty = true;
   }
 
+  /** Field by field: what is spread becomes a dictionary, slow to read and four times as large. */
   record(bucketMs: number): FlowBucketRecord {
-    const { startMs, lengthMs, epoch, dirty: _, empty: _e, mayHaveRow: _m, ...totals } = this;
-    return {
-      ...totals,
-      ...(epoch === null ? {} : { epoch }),
-      bucketStart: new Date(startMs),
-      bucketSeconds: Math.max(1, Math.round((lengthMs ?? bucketMs) / 1000)),
+    const record: FlowBucketRecord = {
+      bucketStart: new Date(this.startMs),
+      bucketSeconds: Math.max(1, Math.round((this.lengthMs ?? bucketMs) / 1000)),
+      opened: this.opened,
+      openAtStart: this.openAtStart,
+      openMax: this.openMax,
+      openNow: this.openNow,
+      failedRefused: this.failedRefused,
+      failedTimedOut: this.failedTimedOut,
+      failedUnreachable: this.failedUnreachable,
+      failedOther: this.failedOther,
+      bytesToPassive: this.bytesToPassive,
+      bytesToActive: this.bytesToActive,
+      retransmits: this.retransmits,
     };
+    return this.epoch === null ? record : { ...record, epoch: this.epoch };
   }
 }

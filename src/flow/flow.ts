@@ -2,7 +2,7 @@ import type { FlowCounts } from '../bpf-ts-loader/index.ts';
 import { coarsened, type WaitingFlow } from './backlog.ts';
 import { Bucket } from './bucket.ts';
 import type { Edge } from './ids.ts';
-import type { FlowRecord, FoundBy, Side } from './records.ts';
+import type { FlowBucketRecord, FlowRecord, FoundBy, Side } from './records.ts';
 
 export interface FlowIdentity extends Edge {
   readonly flowId: string;
@@ -202,13 +202,22 @@ export class Flow implements WaitingFlow {
   }
 
   record(bucketMs: number): FlowRecord {
-    const dirty = this.#buckets.filter((bucket) => bucket.dirty);
+    const { identity } = this;
+    const buckets: FlowBucketRecord[] = [];
+    for (const bucket of this.#buckets) if (bucket.dirty) buckets.push(bucket.record(bucketMs));
     return {
-      ...this.identity,
+      flowId: identity.flowId,
+      edgeId: identity.edgeId,
+      side: identity.side,
+      processId: identity.processId,
+      scope: identity.scope,
+      activeAddress: identity.activeAddress,
+      passiveAddress: identity.passiveAddress,
+      passivePort: identity.passivePort,
       firstSeen: new Date(this.firstSeenMs),
       lastSeen: new Date(this.lastSeenMs),
       foundBy: this.foundBy,
-      buckets: dirty.map((bucket) => bucket.record(bucketMs)),
+      buckets,
     };
   }
 
