@@ -1,6 +1,18 @@
 import type { FlowCounts } from '../bpf-ts-loader/index.ts';
 import type { FlowBucketRecord, Side } from './records.ts';
 
+/** A Date of milliseconds since 1970. */
+export type DateOf = (ms: number) => Date;
+
+/** One Date for all in a row that are the same: most buckets of a flush begin at once. */
+export function sharedDates(): DateOf {
+  let latest = new Date(0);
+  return (ms) => {
+    if (latest.getTime() !== ms) latest = new Date(ms);
+    return latest;
+  };
+}
+
 /** Running totals of one flow within one time slice. */
 export class Bucket {
   readonly startMs: number;
@@ -93,9 +105,9 @@ export class Bucket {
   }
 
   /** Field by field: what is spread becomes a dictionary, slow to read and four times as large. */
-  record(bucketMs: number): FlowBucketRecord {
+  record(bucketMs: number, dateOf: DateOf = (ms) => new Date(ms)): FlowBucketRecord {
     const record: FlowBucketRecord = {
-      bucketStart: new Date(this.startMs),
+      bucketStart: dateOf(this.startMs),
       bucketSeconds: Math.max(1, Math.round((this.lengthMs ?? bucketMs) / 1000)),
       opened: this.opened,
       openAtStart: this.openAtStart,

@@ -1,8 +1,8 @@
 import type { FlowCounts } from '../bpf-ts-loader/index.ts';
 import { coarsened, type WaitingFlow } from './backlog.ts';
-import { Bucket } from './bucket.ts';
+import { Bucket, type DateOf } from './bucket.ts';
 import type { Edge } from './ids.ts';
-import type { FlowBucketRecord, FlowRecord, FoundBy, Side } from './records.ts';
+import type { FlowRecord, FoundBy, Side } from './records.ts';
 
 export interface FlowIdentity extends Edge {
   readonly flowId: string;
@@ -201,10 +201,8 @@ export class Flow implements WaitingFlow {
     this.#suspendedHere = 0;
   }
 
-  record(bucketMs: number): FlowRecord {
+  record(bucketMs: number, dateOf?: DateOf): FlowRecord {
     const { identity } = this;
-    const buckets: FlowBucketRecord[] = [];
-    for (const bucket of this.#buckets) if (bucket.dirty) buckets.push(bucket.record(bucketMs));
     return {
       flowId: identity.flowId,
       edgeId: identity.edgeId,
@@ -217,13 +215,13 @@ export class Flow implements WaitingFlow {
       firstSeen: new Date(this.firstSeenMs),
       lastSeen: new Date(this.lastSeenMs),
       foundBy: this.foundBy,
-      buckets,
+      buckets: this.#dirty().map((bucket) => bucket.record(bucketMs, dateOf)),
     };
   }
 
   /** Marks everything as to be written now; {@link Flow.markDirty} undoes it if the write fails. */
   takeDirty(): Bucket[] {
-    const dirty = this.#buckets.filter((bucket) => bucket.dirty);
+    const dirty = this.#dirty();
     for (const bucket of dirty) bucket.dirty = false;
     return dirty;
   }
@@ -240,6 +238,13 @@ export class Flow implements WaitingFlow {
   /** Everything kept is to be written again. */
   markAll(): void {
     for (const bucket of this.#buckets) bucket.dirty = !bucket.empty;
+  }
+
+  /** An array of just that size, since a flush keeps one of each flow. */
+  #dirty(): Bucket[] {
+    const [only] = this.#buckets;
+    if (only !== undefined && this.#buckets.length === 1) return only.dirty ? [only] : [];
+    return this.#buckets.filter((bucket) => bucket.dirty);
   }
 
   #current(): Bucket {
