@@ -128,12 +128,13 @@ export class Agent implements TracerListener {
 
   crowded(): void {
     this.#schedule.crowded(this.#monotonicMs());
-    this.#wind();
+    this.#tick(); // now: while frames come fast, a timer waits for all of them
   }
 
   reported(event: ReportedEvent, lost: bigint, flows: number): void {
     this.#lastReport = event;
-    this.#schedule.drained(flows, this.#monotonicMs());
+    const isMuch = this.#schedule.drained(flows, this.#monotonicMs());
+    this.#flushDue ||= isMuch;
     this.#sweep();
     if (this.#isStopping) return; // stop() writes what there is
     if (lost > 0n) {
