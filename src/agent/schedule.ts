@@ -5,6 +5,13 @@ export interface Intervals {
   readonly pollIntervalMs: number;
 }
 
+/** Of how many flows a report told. */
+export interface ToldFlows {
+  readonly all: number;
+  /** Announced since the report before. */
+  readonly fresh: number;
+}
+
 /** What is due at a tick. */
 export interface Due {
   readonly flush: boolean;
@@ -20,7 +27,7 @@ export interface Due {
 export const CROWDED_FLOWS = 4_096;
 /** Drains for want of room come at most so many times as often as flushes are asked for. */
 const MAX_HASTE = 20;
-/** What was drained of so many flows is written: a larger batch takes more memory than it is worth. */
+/** So many new flows are written before a flush is due: a larger batch is not worth its memory. */
 export const MAX_UNWRITTEN_FLOWS = 16_384;
 
 /** Timers fire a little early or late: what is nearly due must not need a tick of its own. */
@@ -107,11 +114,11 @@ export class Schedule {
    * A report told of so many flows: at that pace the next drain is due before the map is full.
    * @returns whether so much waits to be written that it should be now
    */
-  drained(flows: number, nowMs: number): boolean {
-    const paceMs = ((this.#askedMs - this.#askedBeforeMs) * CROWDED_FLOWS) / Math.max(flows, 1);
+  drained({ all, fresh }: ToldFlows, nowMs: number): boolean {
+    const paceMs = ((this.#askedMs - this.#askedBeforeMs) * CROWDED_FLOWS) / Math.max(all, 1);
     // A few flows in a moment tell nothing of the time to come.
-    if (flows >= CROWDED_FLOWS / 4) this.#drainIn(paceMs, nowMs);
-    this.#unwrittenFlows = this.#isFlushAsked ? 0 : this.#unwrittenFlows + flows;
+    if (all >= CROWDED_FLOWS / 4) this.#drainIn(paceMs, nowMs);
+    this.#unwrittenFlows = this.#isFlushAsked ? 0 : this.#unwrittenFlows + fresh;
     this.#isFlushAsked = false;
     if (this.#unwrittenFlows < MAX_UNWRITTEN_FLOWS) return false;
     this.#unwrittenFlows = 0;
