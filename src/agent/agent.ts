@@ -8,7 +8,7 @@ import type { Outage, Sink, WriteOutcome } from './cmdb-sink.ts';
 import type { Watching } from './coverage-tracker.ts';
 import type { Flusher } from './flusher.ts';
 import type { JsonlOutput } from './jsonl-output.ts';
-import { heartbeatMs, type Intervals, Schedule } from './schedule.ts';
+import { heartbeatMs, type Intervals, Schedule, type ToldFlows } from './schedule.ts';
 import type { TracerListener } from './tracer.ts';
 import { within } from './within.ts';
 
@@ -128,12 +128,13 @@ export class Agent implements TracerListener {
 
   crowded(): void {
     this.#schedule.crowded(this.#monotonicMs());
-    this.#wind();
+    this.#tick(); // now: while frames come fast, a timer waits for all of them
   }
 
-  reported(event: ReportedEvent, lost: bigint, flows: number): void {
+  reported(event: ReportedEvent, lost: bigint, told: ToldFlows): void {
     this.#lastReport = event;
-    this.#schedule.drained(flows, this.#monotonicMs());
+    const isMuch = this.#schedule.drained(told, this.#monotonicMs());
+    this.#flushDue ||= isMuch;
     this.#sweep();
     if (this.#isStopping) return; // stop() writes what there is
     if (lost > 0n) {

@@ -1,5 +1,8 @@
 import type { FlushBatch } from '../flow/records.ts';
 
+/** Most buckets of single flows that are serialized at once: about half a megabyte. */
+export const MAX_SPOOLED_BUCKETS = 2_000;
+
 /**
  * Most buckets of single flows in one transaction: seconds of work for a slow CMDB, well within the
  * time limits of the writer, however much has waited.

@@ -78,7 +78,7 @@ export class Inventory {
     const record = process?.record ?? UNATTRIBUTED;
     const { processId } = record;
     const known = this.#nodes.get(processId);
-    if (known === undefined || signatureOf(known.record) !== signatureOf(record)) {
+    if (known === undefined || !isSameInstance(known.record, record)) {
       this.#nodes.delete(processId); // so that the order is the order of change
       this.#nodes.set(processId, { record, container: process?.container ?? null, dirty: true });
     }
@@ -177,6 +177,6 @@ function listenersSignature(listeners: Iterable<Listener>): string {
   return lines.sort().join('\n');
 }
 
-function signatureOf(record: ProcessRecord): string {
-  return `${record.pid} ${record.pgid} ${record.name}`;
+function isSameInstance(a: ProcessRecord, b: ProcessRecord): boolean {
+  return a === b || (a.pid === b.pid && a.pgid === b.pgid && a.name === b.name);
 }

@@ -5,6 +5,13 @@ export interface Intervals {
   readonly pollIntervalMs: number;
 }
 
+/** Of how many flows a report told. */
+export interface ToldFlows {
+  readonly all: number;
+  /** Announced since the report before. */
+  readonly fresh: number;
+}
+
 /** What is due at a tick. */
 export interface Due {
   readonly flush: boolean;
@@ -13,10 +20,15 @@ export interface Due {
   readonly allOwners: boolean;
 }
 
-/** Half of the helper's --max-flows: the rest is for what comes while a drain is on its way. */
-export const CROWDED_FLOWS = 8_192;
+/**
+ * A quarter of the helper's --max-flows: the rest is for what comes until a drain is made. Where flows
+ * come fast the agent is busy with them, and learns late how many there are.
+ */
+export const CROWDED_FLOWS = 4_096;
 /** Drains for want of room come at most so many times as often as flushes are asked for. */
 const MAX_HASTE = 20;
+/** So many new flows are written before a flush is due: a larger batch is not worth its memory. */
+export const MAX_UNWRITTEN_FLOWS = 16_384;
 
 /** Timers fire a little early or late: what is nearly due must not need a tick of its own. */
 const SLACK_MS = 20;
@@ -30,25 +42,33 @@ export function heartbeatMs(flushIntervalMs: number): number {
 }
 
 /**
- * Says what is due when. Streaming: counts are drained at each flush, and every so often a snapshot
- * reconciles. Polling: snapshots are all there is, and every so often one looks at all owners anew.
+ * Says what is due when. Streaming: counts are drained at each flush, and between flushes where the
+ * kernel's map of flows would fill up; every so often a snapshot reconciles. Polling: snapshots are all there is, and every so often one looks at all owners anew.
  * The clock is passed in: milliseconds from any start, never set back.
  */
 export class Schedule {
   #intervals: Intervals;
   #polling = false;
   #flushAtMs: number;
+  /** A drain for want of room. */
+  #drainAtMs = Number.POSITIVE_INFINITY;
   #reconcileAtMs: number;
   #pollAtMs: number;
   #snapshotMs = Number.NEGATIVE_INFINITY;
-  #drainedMs: number;
+  /** When the latest report was asked for, and the one before. */
+  #askedMs: number;
+  #askedBeforeMs: number;
+  /** What the report under way tells is flushed with it. */
+  #isFlushAsked = false;
+  #unwrittenFlows = 0;
 
   constructor(intervals: Intervals, nowMs: number) {
     this.#intervals = intervals;
     this.#flushAtMs = nowMs + intervals.flushIntervalMs;
     this.#reconcileAtMs = nowMs;
     this.#pollAtMs = nowMs;
-    this.#drainedMs = nowMs;
+    this.#askedMs = nowMs;
+    this.#askedBeforeMs = nowMs;
   }
 
   get flushIntervalMs(): number {
@@ -58,7 +78,8 @@ export class Schedule {
   /** How long until something is due; 0 when it is by now. */
   nextInMs(nowMs: number): number {
     const pollAtMs = this.#polling ? this.#pollAtMs : Number.POSITIVE_INFINITY;
-    return Math.max(0, Math.min(this.#flushAtMs, this.#reconcileAtMs, pollAtMs) - nowMs);
+    const nextMs = Math.min(this.#flushAtMs, this.#drainAtMs, this.#reconcileAtMs, pollAtMs);
+    return Math.max(0, nextMs - nowMs);
   }
 
   /** Shorter intervals hold from now on, longer ones from the next time on. */
@@ -86,20 +107,31 @@ export class Schedule {
 
   /** Many flows are new since the last report: the kernel's map of them is to be drained now. */
   crowded(nowMs: number): void {
-    this.#flushAtMs = Math.min(this.#flushAtMs, this.#notBefore(nowMs));
+    this.#drainIn(0, nowMs);
   }
 
-  /** A report told of so many flows: at that pace the next one is due before the map is full. */
-  drained(flows: number, nowMs: number): void {
-    const paceMs = ((nowMs - this.#drainedMs) * CROWDED_FLOWS) / Math.max(flows, 1);
-    this.#drainedMs = nowMs;
+  /**
+   * A report told of so many flows: at that pace the next drain is due before the map is full.
+   * @returns whether so much waits to be written that it should be now
+   */
+  drained({ all, fresh }: ToldFlows, nowMs: number): boolean {
+    const paceMs = ((this.#askedMs - this.#askedBeforeMs) * CROWDED_FLOWS) / Math.max(all, 1);
     // A few flows in a moment tell nothing of the time to come.
-    if (flows < CROWDED_FLOWS / 4 || paceMs >= this.#intervals.flushIntervalMs) return;
-    this.#flushAtMs = Math.min(this.#flushAtMs, Math.max(nowMs + paceMs, this.#notBefore(nowMs)));
+    if (all >= CROWDED_FLOWS / 4) this.#drainIn(paceMs, nowMs);
+    this.#unwrittenFlows = this.#isFlushAsked ? 0 : this.#unwrittenFlows + fresh;
+    this.#isFlushAsked = false;
+    if (this.#unwrittenFlows < MAX_UNWRITTEN_FLOWS) return false;
+    this.#unwrittenFlows = 0;
+    this.#flushAtMs = nowMs + this.#intervals.flushIntervalMs;
+    return true;
   }
 
-  #notBefore(nowMs: number): number {
-    return Math.max(nowMs, this.#drainedMs + this.#intervals.flushIntervalMs / MAX_HASTE);
+  /** Pollers' helpers keep their counts themselves, in a table that grows. */
+  #drainIn(paceMs: number, nowMs: number): void {
+    if (this.#polling) return;
+    const leastMs = this.#intervals.flushIntervalMs / MAX_HASTE;
+    const atMs = Math.max(nowMs, this.#askedMs + Math.max(paceMs, leastMs));
+    this.#drainAtMs = Math.min(this.#drainAtMs, atMs);
   }
 
   /** What is due counts as done. */
@@ -109,7 +141,10 @@ export class Schedule {
     const reconcile = nowMs + SLACK_MS >= this.#reconcileAtMs;
     const poll = this.#polling && (flush || nowMs + SLACK_MS >= this.#pollAtMs);
     const snapshot = reconcile || poll;
+    const drain = flush || nowMs + SLACK_MS >= this.#drainAtMs;
     if (flush) this.#flushAtMs = nowMs + flushIntervalMs;
+    this.#isFlushAsked ||= flush;
+    if (snapshot || drain) this.#asked(nowMs);
     if (reconcile) this.#reconcileAtMs = nowMs + reconcileIntervalMs;
     if (snapshot) {
       this.#pollAtMs = nowMs + pollIntervalMs;
@@ -117,8 +152,14 @@ export class Schedule {
     }
     return {
       flush,
-      request: snapshot ? 'snapshot' : flush ? 'drain' : null,
+      request: snapshot ? 'snapshot' : drain ? 'drain' : null,
       allOwners: reconcile,
     };
+  }
+
+  #asked(nowMs: number): void {
+    this.#drainAtMs = Number.POSITIVE_INFINITY;
+    this.#askedBeforeMs = this.#askedMs;
+    this.#askedMs = nowMs;
   }
 }

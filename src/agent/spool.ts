@@ -4,7 +4,7 @@ import type pino from 'pino';
 import { UserError } from '../common/exit-codes.ts';
 import type { OpenConnections } from '../flow/flow-table.ts';
 import type { FlushBatch } from '../flow/records.ts';
-import { partsOf } from './batch-parts.ts';
+import { MAX_SPOOLED_BUCKETS, partsOf } from './batch-parts.ts';
 import type { Sink, WriteOutcome } from './cmdb-sink.ts';
 import type { Position } from './open-connections.ts';
 import { ForeignFormat, readSpoolHeader, readSpoolParts, writeSpoolFile } from './spool-file.ts';
@@ -81,7 +81,8 @@ export class Spool {
     try {
       mkdirSync(this.#directory, { recursive: true });
       const { hostId, bootId } = host;
-      writeSpoolFile(`${path}.new`, { epoch, hostId, bootId, open, position }, partsOf(batch));
+      const header = { epoch, hostId, bootId, open, position };
+      writeSpoolFile(`${path}.new`, header, partsOf(batch, MAX_SPOOLED_BUCKETS));
       renameSync(`${path}.new`, path);
       if (this.#fails) this.#log.info({ path }, 'the disk takes the spool again');
       this.#fails = false;

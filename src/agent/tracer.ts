@@ -19,7 +19,7 @@ import type { CoverageTracker, Watching } from './coverage-tracker.ts';
 import type { Inventory } from './inventory.ts';
 import type { JsonlOutput } from './jsonl-output.ts';
 import type { Mark } from './mark.ts';
-import { CROWDED_FLOWS } from './schedule.ts';
+import { CROWDED_FLOWS, type ToldFlows } from './schedule.ts';
 
 export interface TracerParts {
   readonly supervisor: Pick<HelperSupervisor, 'events' | 'acknowledge'>;
@@ -38,10 +38,10 @@ export interface TracerListener {
   /** A helper has come up. */
   watching(watching: Watching): void;
   /**
-   * A report has been taken over, of so many flows; `lost` events or executions are known to have
-   * been missed since the last.
+   * A report has been taken over; `lost` events or executions are known to have been missed since the
+   * last.
    */
-  reported(event: ReportedEvent, lost: bigint, flows: number): void;
+  reported(event: ReportedEvent, lost: bigint, told: ToldFlows): void;
   /** So many flows are new since the last report that the kernel's map of them fills up. */
   crowded(): void;
   /** Nobody watches until the next `watching`. */
@@ -264,10 +264,10 @@ export class Tracer {
       log.warn({ ...counts, losses: loggable(event) }, 'events were lost');
     }
     this.#progressed(event);
-    const flows = this.#counted;
+    const told = { all: this.#counted, fresh: this.#announced };
     this.#announced = 0;
     this.#counted = 0;
-    this.#listener.reported(event, lost + missedProbes, flows);
+    this.#listener.reported(event, lost + missedProbes, told);
   }
 
   #progressed({ generation, atMs }: ReportedEvent): void {

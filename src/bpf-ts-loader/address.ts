@@ -1,7 +1,10 @@
 import { ADDRESS_SIZE } from './layout.ts';
 
-/** Slots of the cache: 64 KiB of keys, and at most as many short strings. Must be a power of two. */
-const SLOTS = 4096;
+/**
+ * Slots of the cache: 256 KiB of keys, and at most as many short strings. As many as a drain has flows,
+ * so that a flow's address is one string, however often it is told. Must be a power of two.
+ */
+const SLOTS = 16_384;
 const WORDS = ADDRESS_SIZE / 4;
 const GROUPS = ADDRESS_SIZE / 2;
 
@@ -12,7 +15,13 @@ const GROUPS = ADDRESS_SIZE / 2;
  */
 export function formatAddress(view: DataView, at: number): string {
   if (isIpv4Mapped(view, at)) {
-    return `${view.getUint8(at + 12)}.${view.getUint8(at + 13)}.${view.getUint8(at + 14)}.${view.getUint8(at + 15)}`;
+    // Joined, since what a template makes is kept as the tree of its parts.
+    return [
+      view.getUint8(at + 12),
+      view.getUint8(at + 13),
+      view.getUint8(at + 14),
+      view.getUint8(at + 15),
+    ].join('.');
   }
   const { start, length } = longestZeroRun(view, at);
   if (length < 2) {

@@ -159,7 +159,8 @@ function mergeBuckets(a: FlowBucketRecord, b: FlowBucketRecord): FlowBucketRecor
   };
 }
 
-function uniqueBuckets(buckets: readonly FlowBucketRecord[]): FlowBucketRecord[] {
+function uniqueBuckets(buckets: readonly FlowBucketRecord[]): readonly FlowBucketRecord[] {
+  if (buckets.length < 2) return buckets;
   const byStart = new Map<string, FlowBucketRecord>();
   for (const bucket of buckets) {
     const key = `${bucket.bucketStart.getTime()} ${bucket.epoch ?? ''}`;

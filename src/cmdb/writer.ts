@@ -245,6 +245,6 @@ async function copyRows(
   source: Iterable<readonly CopyValue[]>,
 ): Promise<number> {
   const copy = client.query(copyFrom(sql));
-  await pipeline(Readable.from(copyChunks(source)), copy);
+  await pipeline(Readable.from(copyChunks(source), { highWaterMark: 1 }), copy);
   return copy.rowCount;
 }

@@ -135,8 +135,8 @@ function endpointsOf(key: FlowKey): FlowEndpoints {
 }
 
 function identityOf(identity: Identity): KernelIdentity {
-  const { tgid, startNs, ...rest } = identity;
-  return { ...rest, pid: tgid, startTimeNs: startNs };
+  const { tgid, startNs, ppid, pgid, uid, comm, exe, cgroupId } = identity;
+  return { pid: tgid, startTimeNs: startNs, ppid, pgid, uid, comm, exe, cgroupId };
 }
 
 function listenerOf(frame: ListenerFrame) {

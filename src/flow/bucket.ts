@@ -1,6 +1,18 @@
 import type { FlowCounts } from '../bpf-ts-loader/index.ts';
 import type { FlowBucketRecord, Side } from './records.ts';
 
+/** A Date of milliseconds since 1970. */
+export type DateOf = (ms: number) => Date;
+
+/** One Date for all in a row that are the same: most buckets of a flush begin at once. */
+export function sharedDates(): DateOf {
+  let latest = new Date(0);
+  return (ms) => {
+    if (latest.getTime() !== ms) latest = new Date(ms);
+    return latest;
+  };
+}
+
 /** Running totals of one flow within one time slice. */
 export class Bucket {
   readonly startMs: number;
@@ -92,13 +104,23 @@ export class Bucket {
     this.dirty = true;
   }
 
-  record(bucketMs: number): FlowBucketRecord {
-    const { startMs, lengthMs, epoch, dirty: _, empty: _e, mayHaveRow: _m, ...totals } = this;
-    return {
-      ...totals,
-      ...(epoch === null ? {} : { epoch }),
-      bucketStart: new Date(startMs),
-      bucketSeconds: Math.max(1, Math.round((lengthMs ?? bucketMs) / 1000)),
+  /** Field by field: what is spread becomes a dictionary, slow to read and four times as large. */
+  record(bucketMs: number, dateOf: DateOf = (ms) => new Date(ms)): FlowBucketRecord {
+    const record: FlowBucketRecord = {
+      bucketStart: dateOf(this.startMs),
+      bucketSeconds: Math.max(1, Math.round((this.lengthMs ?? bucketMs) / 1000)),
+      opened: this.opened,
+      openAtStart: this.openAtStart,
+      openMax: this.openMax,
+      openNow: this.openNow,
+      failedRefused: this.failedRefused,
+      failedTimedOut: this.failedTimedOut,
+      failedUnreachable: this.failedUnreachable,
+      failedOther: this.failedOther,
+      bytesToPassive: this.bytesToPassive,
+      bytesToActive: this.bytesToActive,
+      retransmits: this.retransmits,
     };
+    return this.epoch === null ? record : { ...record, epoch: this.epoch };
   }
 }

@@ -1,6 +1,6 @@
 import type { CountsEvent, FlowEndpoints } from '../events/event.ts';
 import { type Bounded, boundBacklog } from './backlog.ts';
-import type { Bucket } from './bucket.ts';
+import { type Bucket, sharedDates } from './bucket.ts';
 import { Flow, type FlowIdentity } from './flow.ts';
 import { type Edge, edgeIdOf, hashId } from './ids.ts';
 import type { FlowRecord, Side } from './records.ts';
@@ -30,7 +30,12 @@ const NO_NETWORKS: HostLocality = { isLocal: isHostLocal, noteLocal: () => undef
 /** Flows handed out to be written; given back with {@link FlowTable.failed} if that fails. */
 export interface TakenFlows {
   readonly records: readonly FlowRecord[];
-  readonly taken: readonly { readonly flow: Flow; readonly buckets: readonly Bucket[] }[];
+  readonly taken: readonly TakenFlow[];
+}
+
+interface TakenFlow {
+  readonly flow: Flow;
+  readonly buckets: readonly Bucket[];
 }
 
 /** Open connections by flow id: what the next agent must know to count none of them again. */
@@ -197,9 +202,15 @@ export class FlowTable {
 
   /** All that changed since it was last written; to be followed by `written` or `failed`. */
   takeChanged(): TakenFlows {
-    const changed = [...this.#flows.values()].filter((flow) => flow.isDirty);
-    const records = changed.map((flow) => flow.record(this.#options.bucketMs));
-    const taken = changed.map((flow) => ({ flow, buckets: flow.takeDirty() }));
+    const { bucketMs } = this.#options;
+    const dateOf = sharedDates();
+    const records: FlowRecord[] = [];
+    const taken: TakenFlow[] = [];
+    for (const flow of this.#flows.values()) {
+      if (!flow.isDirty) continue;
+      records.push(flow.record(bucketMs, dateOf));
+      taken.push({ flow, buckets: flow.takeDirty() });
+    }
     this.#writing = { records, taken };
     return this.#writing;
   }

@@ -1,6 +1,6 @@
 import type { FlowCounts } from '../bpf-ts-loader/index.ts';
 import { coarsened, type WaitingFlow } from './backlog.ts';
-import { Bucket } from './bucket.ts';
+import { Bucket, type DateOf } from './bucket.ts';
 import type { Edge } from './ids.ts';
 import type { FlowRecord, FoundBy, Side } from './records.ts';
 
@@ -201,20 +201,27 @@ export class Flow implements WaitingFlow {
     this.#suspendedHere = 0;
   }
 
-  record(bucketMs: number): FlowRecord {
-    const dirty = this.#buckets.filter((bucket) => bucket.dirty);
+  record(bucketMs: number, dateOf?: DateOf): FlowRecord {
+    const { identity } = this;
     return {
-      ...this.identity,
+      flowId: identity.flowId,
+      edgeId: identity.edgeId,
+      side: identity.side,
+      processId: identity.processId,
+      scope: identity.scope,
+      activeAddress: identity.activeAddress,
+      passiveAddress: identity.passiveAddress,
+      passivePort: identity.passivePort,
       firstSeen: new Date(this.firstSeenMs),
       lastSeen: new Date(this.lastSeenMs),
       foundBy: this.foundBy,
-      buckets: dirty.map((bucket) => bucket.record(bucketMs)),
+      buckets: this.#dirty().map((bucket) => bucket.record(bucketMs, dateOf)),
     };
   }
 
   /** Marks everything as to be written now; {@link Flow.markDirty} undoes it if the write fails. */
   takeDirty(): Bucket[] {
-    const dirty = this.#buckets.filter((bucket) => bucket.dirty);
+    const dirty = this.#dirty();
     for (const bucket of dirty) bucket.dirty = false;
     return dirty;
   }
@@ -231,6 +238,13 @@ export class Flow implements WaitingFlow {
   /** Everything kept is to be written again. */
   markAll(): void {
     for (const bucket of this.#buckets) bucket.dirty = !bucket.empty;
+  }
+
+  /** An array of just that size, since a flush keeps one of each flow. */
+  #dirty(): Bucket[] {
+    const [only] = this.#buckets;
+    if (only !== undefined && this.#buckets.length === 1) return only.dirty ? [only] : [];
+    return this.#buckets.filter((bucket) => bucket.dirty);
   }
 
   #current(): Bucket {

@@ -1,4 +1,7 @@
-import { createHash } from 'node:crypto';
+import { hash } from 'node:crypto';
+
+/** Of 8 bytes. */
+const HEX_DIGITS = 16;
 
 /**
  * A signed 64-bit id as a decimal string: the first 8 bytes of SHA-256 over the length-prefixed
@@ -6,7 +9,8 @@ import { createHash } from 'node:crypto';
  */
 export function hashId(...fields: readonly (string | number)[]): string {
   const text = fields.map((field) => `${String(field).length}:${field}`).join('');
-  const id = createHash('sha256').update(text).digest().readBigInt64BE(0).toString();
+  const first = hash('sha256', text).slice(0, HEX_DIGITS);
+  const id = BigInt.asIntN(64, BigInt(`0x${first}`)).toString();
   return id === '0' ? '1' : id;
 }
 

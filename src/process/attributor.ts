@@ -1,6 +1,7 @@
 import type { FlowEndpoints, ProcessRef, TraceEvent } from '../events/event.ts';
 import type { KernelIdentity, NamedProcess } from './identity.ts';
 import { ListenerRegistry } from './listener-registry.ts';
+import { RecentMap } from './recent-map.ts';
 
 /** What the attributor needs of a {@link ProcessNamer}. */
 export interface Namer {
@@ -17,10 +18,10 @@ export class Attributor {
   readonly listeners = new ListenerRegistry();
   readonly #namer: Namer;
   /**
-   * Who announced a flow, least recently counted first. Counts come later: by then the process may
-   * have executed another program, or another one have its pid, too soon for /proc to tell them apart.
+   * Who announced a flow. Counts come later: by then the process may have executed another program, or
+   * another one have its pid, too soon for /proc to tell them apart.
    */
-  readonly #announced = new Map<string, NamedProcess>();
+  readonly #announced = new RecentMap<string, NamedProcess>(MAX_ANNOUNCED);
   #unattributed = 0;
 
   constructor(namer: Namer) {
@@ -63,7 +64,7 @@ export class Attributor {
   /** The process of a flow that has just been announced with its identity. */
   announced(flow: FlowEndpoints, identity: KernelIdentity): NamedProcess {
     const process = this.#namer.fromKernel(identity);
-    this.#remember(keyOf(flow), process);
+    this.#announced.set(keyOf(flow), process);
     this.#noteAcceptor(flow, process);
     return process;
   }
@@ -93,19 +94,7 @@ export class Attributor {
   }
 
   #processOf(flow: FlowEndpoints, process: ProcessRef): NamedProcess | null {
-    const key = keyOf(flow);
-    const announced = this.#announced.get(key);
-    if (announced === undefined) return this.#byRef(process);
-    this.#remember(key, announced);
-    return announced;
-  }
-
-  #remember(key: string, process: NamedProcess): void {
-    this.#announced.delete(key);
-    this.#announced.set(key, process);
-    if (this.#announced.size <= MAX_ANNOUNCED) return;
-    const [oldest] = this.#announced.keys();
-    if (oldest !== undefined) this.#announced.delete(oldest);
+    return this.#announced.get(keyOf(flow)) ?? this.#byRef(process);
   }
 
   #byRef({ pid, startTimeNs }: ProcessRef): NamedProcess | null {
@@ -117,6 +106,7 @@ export class Attributor {
 }
 
 function keyOf({ process, netns, direction, local, peer, servicePort }: FlowEndpoints): string {
-  const who = process === null ? '' : `${process.pid} ${process.startTimeNs}`;
-  return `${who} ${netns} ${direction} ${local} ${peer} ${servicePort}`;
+  const { pid = 0, startTimeNs = 0n } = process ?? {};
+  // Joined, since what a template makes is kept as the tree of its parts.
+  return [pid, startTimeNs, netns, direction, local, peer, servicePort].join(' ');
 }

@@ -116,11 +116,10 @@ export class FactFinder {
 
 /** Makes the kernel's text presentable; a bare file name instead of a path counts as unknown. */
 export function cleanIdentity(identity: KernelIdentity): KernelIdentity {
-  const exe = printable(withoutDeletedMark(identity.exe));
-  return {
-    ...identity,
-    comm: printable(identity.comm),
-    exe: exe.startsWith('/') ? exe : '',
-    uid: identity.uid === NO_UID ? -1 : identity.uid,
-  };
+  const { pid, startTimeNs, ppid, pgid, cgroupId } = identity;
+  const comm = printable(identity.comm);
+  const path = printable(withoutDeletedMark(identity.exe));
+  const exe = path.startsWith('/') ? path : '';
+  const uid = identity.uid === NO_UID ? -1 : identity.uid;
+  return { pid, startTimeNs, ppid, pgid, uid, comm, exe, cgroupId };
 }

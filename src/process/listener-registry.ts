@@ -32,7 +32,8 @@ const RETAIN_CLOSED_MS = 10 * 60_000;
  * and is the source of the CMDB's passive nodes.
  */
 export class ListenerRegistry {
-  readonly #entries = new Map<string, Entry>();
+  /** By {@link placeOf}, then by address: looked into for each passive connection. */
+  readonly #entries = new Map<number, Map<string, Entry>>();
   #replacedMs = 0;
 
   /** A process called listen(). */
@@ -45,7 +46,8 @@ export class ListenerRegistry {
   }
 
   closed(endpoint: ListeningEndpoint, atMs: number): void {
-    const entry = this.#entries.get(keyOf(endpoint));
+    const { netns, address, port } = endpoint;
+    const entry = this.#entries.get(placeOf(netns, port))?.get(address);
     if (entry !== undefined) {
       entry.closed = true;
       entry.lastSeenMs = atMs;
@@ -74,7 +76,7 @@ export class ListenerRegistry {
       if (owner !== null && shared) sharers.add(owner);
       shown.set(entry, owners);
     }
-    for (const [key, entry] of this.#entries) {
+    for (const entry of this.#all()) {
       const owners = shown.get(entry);
       if (owners !== undefined) {
         entry.owners = owners;
@@ -85,7 +87,7 @@ export class ListenerRegistry {
       } else if (complete && entry.lastSeenMs <= this.#replacedMs) {
         entry.closed = true; // not what began to listen while the snapshot was taken
       }
-      if (entry.closed && atMs - entry.lastSeenMs > RETAIN_CLOSED_MS) this.#entries.delete(key);
+      if (entry.closed && atMs - entry.lastSeenMs > RETAIN_CLOSED_MS) this.#forget(entry);
     }
     this.#replacedMs = atMs;
   }
@@ -114,14 +116,27 @@ export class ListenerRegistry {
    * listen() often hands the socket to workers at once.
    */
   *listening(): Iterable<Listener> {
-    for (const { closed, confirmed, ...listener } of this.#entries.values()) {
+    for (const { closed, confirmed, ...listener } of this.#all()) {
       if (!closed && confirmed) yield { ...listener, owners: leaves(listener.owners) };
     }
   }
 
+  *#all(): Iterable<Entry> {
+    for (const there of this.#entries.values()) yield* there.values();
+  }
+
+  #forget({ endpoint: { netns, address, port } }: Entry): void {
+    const place = placeOf(netns, port);
+    const there = this.#entries.get(place);
+    there?.delete(address);
+    if (there?.size === 0) this.#entries.delete(place);
+  }
+
   #entry(endpoint: ListeningEndpoint, atMs: number): Entry {
-    const key = keyOf(endpoint);
-    let entry = this.#entries.get(key);
+    const place = placeOf(endpoint.netns, endpoint.port);
+    const there = this.#entries.get(place) ?? new Map<string, Entry>();
+    this.#entries.set(place, there);
+    let entry = there.get(endpoint.address);
     if (entry === undefined) {
       entry = {
         endpoint,
@@ -133,7 +148,7 @@ export class ListenerRegistry {
         closed: false,
         confirmed: false,
       };
-      this.#entries.set(key, entry);
+      there.set(endpoint.address, entry);
     }
     return entry;
   }
@@ -143,16 +158,21 @@ export class ListenerRegistry {
    * counts only where nobody else listens now.
    */
   #find(netns: number, address: string, port: number): Entry | undefined {
-    const found = [address, ...wildcardsFor(address)].flatMap(
-      (candidate) => this.#entries.get(keyOf({ netns, address: candidate, port })) ?? [],
-    );
-    return found.find((entry) => !entry.closed) ?? found[0];
+    const there = this.#entries.get(placeOf(netns, port));
+    if (there === undefined) return undefined;
+    let closed: Entry | undefined;
+    for (const candidate of addressesFor(address)) {
+      const entry = there.get(candidate);
+      if (entry?.closed === false) return entry;
+      closed ??= entry;
+    }
+    return closed;
   }
 }
 
 /** A socket of `::` accepts IPv4 too unless it was told not to; one of `0.0.0.0` never IPv6. */
-function wildcardsFor(address: string): readonly string[] {
-  return address.includes(':') ? ['::'] : ['0.0.0.0', '::'];
+function addressesFor(address: string): readonly string[] {
+  return address.includes(':') ? [address, '::'] : [address, '0.0.0.0', '::'];
 }
 
 /** Whoever accepted before may have been another server's process, which was here before this one. */
@@ -163,8 +183,9 @@ function couldAccept(process: NamedProcess, owners: readonly NamedProcess[]): bo
   return owners.length === 0 || owners.some(isOneOf);
 }
 
-function keyOf({ netns, address, port }: ListeningEndpoint): string {
-  return `${netns} ${port} ${address}`;
+/** A port of a namespace as one number: the inode number of a namespace has 32 bits. */
+function placeOf(netns: number, port: number): number {
+  return netns * 65_536 + port;
 }
 
 /**

@@ -7,6 +7,7 @@ import { UserError } from '../../../src/common/exit-codes.ts';
 import type { ReportedEvent } from '../../../src/events/event.ts';
 import { losses, recordingLog } from './fakes.ts';
 
+const NO_FLOWS = { all: 0, fresh: 0 };
 const INTERVALS = { flushIntervalMs: 10_000, reconcileIntervalMs: 30_000, pollIntervalMs: 1_000 };
 const STREAM = { mode: 'stream', attach: 'tracepoint', note: '' } as const;
 const POLL = { mode: 'poll', attach: null, note: '' } as const;
@@ -49,7 +50,7 @@ function world(t: TestContext, { once = false, intervals = INTERVALS } = {}) {
             [options?.last ? 'last ' : '', kind, options?.allOwners ? ' of all' : ''].join(''),
           );
           await fake.answer();
-          agent.reported(report(), fake.lost, 0);
+          agent.reported(report(), fake.lost, NO_FLOWS);
           return undefined as unknown as DoneFrame;
         },
         stop: () => {
@@ -369,7 +370,7 @@ describe('stopping the agent', () => {
     await agent.stop(Promise.resolve());
     since();
     agent.changeIntervals(INTERVALS);
-    agent.reported(report(), 5n, 0);
+    agent.reported(report(), 5n, NO_FLOWS);
     agent.watching(STREAM);
     agent.blind();
     await pass(60_000);

@@ -1,10 +1,22 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { CROWDED_FLOWS, type Due, Schedule } from '../../../src/agent/schedule.ts';
+import {
+  CROWDED_FLOWS,
+  type Due,
+  MAX_UNWRITTEN_FLOWS,
+  Schedule,
+  type ToldFlows,
+} from '../../../src/agent/schedule.ts';
 
 const INTERVALS = { flushIntervalMs: 10_000, reconcileIntervalMs: 30_000, pollIntervalMs: 1_000 };
 const NOTHING: Due = { flush: false, request: null, allOwners: false };
-const DRAIN: Due = { flush: true, request: 'drain', allOwners: false };
+const FLUSH: Due = { flush: true, request: 'drain', allOwners: false };
+const DRAIN: Due = { flush: false, request: 'drain', allOwners: false };
+
+/** All of them new. */
+function told(flows: number): ToldFlows {
+  return { all: flows, fresh: flows };
+}
 
 /** Ticks whenever something is due, as the agent does. */
 function run(schedule: Schedule, fromMs: number, untilMs: number) {
@@ -83,7 +95,7 @@ describe('the schedule', () => {
   });
 
   it('takes a timer that fired a little early for on time', () => {
-    assert.deepEqual(begun(false).due(9_985), DRAIN);
+    assert.deepEqual(begun(false).due(9_985), FLUSH);
     assert.deepEqual(begun(false).due(9_900), NOTHING);
   });
 
@@ -101,26 +113,59 @@ describe('the schedule', () => {
 
   it('drains at once when many flows are new, and not over and over', () => {
     const schedule = begun(false);
-    schedule.drained(10, 0);
+    schedule.drained(told(10), 0);
     schedule.crowded(3_000);
     assert.deepEqual(schedule.due(3_000), DRAIN);
-    schedule.drained(CROWDED_FLOWS, 3_000);
+    schedule.drained(told(CROWDED_FLOWS), 3_000);
     schedule.crowded(3_010);
     assert.equal(schedule.nextInMs(3_010), 490);
+    assert.deepEqual(schedule.due(3_500), DRAIN);
+    assert.equal(schedule.nextInMs(3_500), 6_500); // the flush comes when it would have
+  });
+
+  it('polling, drains nothing for want of room', () => {
+    const schedule = begun(true);
+    schedule.drained(told(CROWDED_FLOWS * 4), 100);
+    schedule.crowded(200);
+    assert.equal(schedule.nextInMs(200), 800);
+  });
+
+  it('does not flush known flows before it is time', () => {
+    const schedule = begun(false);
+    schedule.crowded(1_000);
+    schedule.due(1_000);
+    assert.equal(schedule.drained({ all: 2 * MAX_UNWRITTEN_FLOWS, fresh: 10 }, 1_000), false);
+  });
+
+  it('flushes when much was drained, and then a whole interval later', () => {
+    const schedule = begun(false);
+    const quarter = MAX_UNWRITTEN_FLOWS / 4;
+    for (const atMs of [1_000, 2_000, 3_000]) {
+      schedule.crowded(atMs);
+      assert.deepEqual(schedule.due(atMs), DRAIN);
+      assert.equal(schedule.drained(told(quarter), atMs), false);
+    }
+    schedule.crowded(4_000);
+    schedule.due(4_000);
+    assert.equal(schedule.drained(told(quarter), 4_000), true);
+    assert.equal(schedule.due(13_000).flush, false);
+    assert.equal(schedule.due(14_000).flush, true);
+    // What comes with the report of a flush is flushed with it.
+    assert.equal(schedule.drained(told(MAX_UNWRITTEN_FLOWS), 14_000), false);
   });
 
   it('drains as often as the flows of the last report ask for', () => {
     const schedule = begun(false);
-    schedule.drained(CROWDED_FLOWS * 4, 10_000);
     schedule.due(10_000);
-    schedule.drained(CROWDED_FLOWS * 4, 20_000);
-    assert.equal(schedule.nextInMs(20_000), 0);
-    schedule.due(20_000);
-    schedule.drained(CROWDED_FLOWS * 2, 24_000);
-    assert.equal(schedule.nextInMs(24_000), 2_000);
-    schedule.due(26_000);
-    schedule.drained(100, 26_000);
-    assert.equal(schedule.nextInMs(26_000), 4_000); // until the snapshot at 30 s
+    schedule.drained(told(CROWDED_FLOWS * 4), 10_000);
+    assert.equal(schedule.nextInMs(10_000), 2_500);
+    schedule.due(12_500);
+    // From when it was asked for, however long it took.
+    schedule.drained(told(CROWDED_FLOWS * 2), 13_000);
+    assert.equal(schedule.nextInMs(13_000), 750);
+    schedule.due(13_750);
+    schedule.drained(told(100), 13_750);
+    assert.equal(schedule.nextInMs(13_750), 6_250); // until the flush at 20 s
   });
 
   it('never delays a snapshot by hastening it', () => {
