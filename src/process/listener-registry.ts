@@ -77,8 +77,11 @@ export class ListenerRegistry {
     for (const [key, entry] of this.#entries) {
       const owners = shown.get(entry);
       if (owners !== undefined) {
+        // That one had children stays true, also where it is not told again.
+        entry.sharers = new Set(
+          owners.filter((owner) => sharers.has(owner) || entry.sharers.has(owner)),
+        );
         entry.owners = owners;
-        entry.sharers = sharers;
         entry.lastSeenMs = atMs;
         entry.closed = false;
         entry.confirmed = true;
