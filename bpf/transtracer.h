@@ -256,7 +256,8 @@ struct tt_listener_frame {
 	__u8 zero[6];
 };
 
-/* The owner had children that could accept, too. Told where somebody has to be named by it. */
+/* The owner had children that could accept, too. Looked for where something is counted without its
+ * process, which the owner would then stand for. */
 #define TT_LISTENER_SHARED 1
 
 /* Absolute since the programs were attached, or (the last three) since the helper's start. */

@@ -23,10 +23,11 @@ static void count_fresh(struct poll *poll, const struct sighting *sighting)
 {
 	const struct diag_socket *socket = &sighting->socket;
 	enum tt_direction direction = sighting_direction(&poll->listeners, sighting);
-	struct tt_flow_key flow =
-		sighting_flow(sighting, direction, owners_of(&poll->owners, socket->inode));
+	const struct owner *owner = owners_of(&poll->owners, socket->inode);
+	struct tt_flow_key flow = sighting_flow(sighting, direction, owner);
 	struct tt_flow_counts counts = counts_at(sighting->seen_ns);
 
+	poll->asks_listeners |= direction == TT_PASSIVE && !owner;
 	if (socket->state == STATE_TIME_WAIT) {
 		counts.found = counts.closed = 1;
 		accumulator_add(&poll->counted, &flow, TT_BY_SNAPSHOT, &counts);
@@ -94,7 +95,7 @@ static void choose_detail(struct poll *poll, bool in_full)
 void poll_snapshot(struct poll *poll, uint16_t flags, struct poll_result *result)
 {
 	bool all_owners = flags & TT_SNAPSHOT_OWNERS;
-	bool complete, any_judged;
+	bool complete;
 
 	live_begin_snapshot(&poll->live);
 	choose_detail(poll, all_owners);
@@ -104,16 +105,15 @@ void poll_snapshot(struct poll *poll, uint16_t flags, struct poll_result *result
 	complete = poll_dump(poll) && complete;
 	poll->listeners.complete = complete;
 	resolve_fresh(poll);
-	any_judged = poll->notices.count;
 	poll_judge_notices(poll, flags & TT_SNAPSHOT_LAST);
 	listeners_end(&poll->listeners, complete);
 	if (complete)
 		live_bury(&poll->live, &poll->namespaces, poll->any_notices);
 	if (all_owners || poll->listeners.has_new)
 		listeners_find_owners(&poll->listeners, &poll->owners);
-	/* Of a connection that only a notice told of, the listener's owner is asked for. */
-	if (any_judged)
+	if (poll->asks_listeners)
 		listeners_look_for_children(&poll->listeners);
+	poll->asks_listeners = false;
 	listeners_write(&poll->listeners);
 	*result = (struct poll_result){ .sockets = poll->sockets,
 					.namespaces = (uint32_t)poll->namespaces.table.count,

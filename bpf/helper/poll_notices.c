@@ -44,6 +44,7 @@ static void judge_notice(struct poll *poll, const struct sighting *sighting)
 	struct tt_flow_key flow = sighting_flow(sighting, direction, NULL);
 	struct tt_flow_counts counts = counts_at(sighting->seen_ns);
 
+	poll->asks_listeners |= direction == TT_PASSIVE;
 	if (direction == TT_ACTIVE && !sighting_was_established(&sighting->socket)) {
 		sighting_count_failure(&counts, &sighting->socket);
 	} else {

@@ -28,6 +28,7 @@ struct poll {
 	bool any_notices;
 	uint32_t sockets; /* looked at in the current snapshot */
 	uint64_t notices_lost;
+	bool asks_listeners; /* since the latest snapshot something counted that only they can name */
 };
 
 /* In the latest dumps of all namespaces. */

@@ -7,9 +7,10 @@
 
 /* Places in /proc/PID/stat. */
 enum proc_stat_field {
-	STAT_CHILDRENS_FAULTS =
-		11, /* minor ones, of children that were waited for: every process has some */
-	STAT_START_TICKS = 22, /* start of the process in clock ticks */
+	/* Minor ones, of children that were waited for: every process has some. */
+	STAT_CHILDRENS_FAULTS = 11,
+	/* When the process started, in clock ticks. */
+	STAT_START_TICKS = 22,
 };
 
 /* False if it cannot be found. */

@@ -79,8 +79,11 @@ export class ListenerRegistry {
     for (const entry of this.#all()) {
       const owners = shown.get(entry);
       if (owners !== undefined) {
+        // That one had children stays true, also where it is not told again.
+        entry.sharers = new Set(
+          owners.filter((owner) => sharers.has(owner) || entry.sharers.has(owner)),
+        );
         entry.owners = owners;
-        entry.sharers = sharers;
         entry.lastSeenMs = atMs;
         entry.closed = false;
         entry.confirmed = true;
