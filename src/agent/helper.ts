@@ -10,6 +10,7 @@ import {
 } from '../bpf-ts-loader/index.ts';
 import { packageRoot } from '../cmdb/package-root.ts';
 import { ExitCode, UserError } from '../common/exit-codes.ts';
+import { MAX_KERNEL_FLOWS } from '../events/kernel-limits.ts';
 import type { AgentOptions } from './options.ts';
 
 /** Where the helper is: `TTRACER_HELPER`, else as built or installed with this package. */
@@ -26,7 +27,7 @@ export function helperArguments(options: AgentOptions, pinDir: string | null): s
   return [
     ...['--mode', once ? 'poll' : mode],
     ...(once ? ['--time-wait'] : ['--attach', attach]),
-    ...['--netns', netns],
+    ...['--netns', netns, '--max-flows', String(MAX_KERNEL_FLOWS)],
     ...(pinDir === null ? [] : ['--pin', pinDir]),
   ];
 }

@@ -1,3 +1,5 @@
+import { MAX_KERNEL_FLOWS } from '../events/kernel-limits.ts';
+
 /** Intervals of the agent's loop, milliseconds; they may change while it runs. */
 export interface Intervals {
   readonly flushIntervalMs: number;
@@ -21,10 +23,10 @@ export interface Due {
 }
 
 /**
- * A quarter of the helper's --max-flows: the rest is for what comes until a drain is made. Where flows
+ * A quarter of the kernel's map: the rest is for what comes until a drain is made. Where flows
  * come fast the agent is busy with them, and learns late how many there are.
  */
-export const CROWDED_FLOWS = 4_096;
+export const CROWDED_FLOWS = MAX_KERNEL_FLOWS / 4;
 /** Drains for want of room come at most so many times as often as flushes are asked for. */
 const MAX_HASTE = 20;
 /** So many new flows are written before a flush is due: a larger batch is not worth its memory. */

@@ -1,4 +1,5 @@
 import type { FlowEndpoints, ProcessRef, TraceEvent } from '../events/event.ts';
+import { MAX_KERNEL_FLOWS } from '../events/kernel-limits.ts';
 import type { KernelIdentity, NamedProcess } from './identity.ts';
 import { ListenerRegistry } from './listener-registry.ts';
 import { RecentMap } from './recent-map.ts';
@@ -10,18 +11,15 @@ export interface Namer {
   lookup(pid: number, startTimeNs: bigint): NamedProcess | undefined;
 }
 
-/** As many as the kernel remembers to have announced (`--max-flows` of the helper). */
-const MAX_ANNOUNCED = 16_384;
-
 /** Says which process is behind each event; null where saying so would be guessing. */
 export class Attributor {
   readonly listeners = new ListenerRegistry();
   readonly #namer: Namer;
   /**
-   * Who announced a flow. Counts come later: by then the process may have executed another program, or
+   * Who announced a flow, as long as the kernel takes it for announced. Counts come later: by then the process may have executed another program, or
    * another one have its pid, too soon for /proc to tell them apart.
    */
-  readonly #announced = new RecentMap<string, NamedProcess>(MAX_ANNOUNCED);
+  readonly #announced = new RecentMap<string, NamedProcess>(MAX_KERNEL_FLOWS);
   #unattributed = 0;
 
   constructor(namer: Namer) {

@@ -28,12 +28,14 @@ function explained(error: unknown, argv: Record<string, string> = {}): UserError
 
 describe('the helper', () => {
   it('is told what to do', () => {
+    const flows = ['--max-flows', '16384'];
     const argv = { mode: 'stream', attach: 'kprobe', netns: 'own' };
     assert.deepEqual(helperArguments(options(argv), '/sys/fs/bpf/x'), [
-      ...['--mode', 'stream', '--attach', 'kprobe', '--netns', 'own', '--pin', '/sys/fs/bpf/x'],
+      ...['--mode', 'stream', '--attach', 'kprobe', '--netns', 'own', ...flows],
+      ...['--pin', '/sys/fs/bpf/x'],
     ]);
     assert.deepEqual(helperArguments(options({ once: 'true' }), null), [
-      ...['--mode', 'poll', '--time-wait', '--netns', 'all'],
+      ...['--mode', 'poll', '--time-wait', '--netns', 'all', ...flows],
     ]);
   });
 
