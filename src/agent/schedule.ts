@@ -45,7 +45,8 @@ export function heartbeatMs(flushIntervalMs: number): number {
 
 /**
  * Says what is due when. Streaming: counts are drained at each flush, and between flushes where the
- * kernel's map of flows would fill up; every so often a snapshot reconciles. Polling: snapshots are all there is, and every so often one looks at all owners anew.
+ * kernel's map of flows would fill up; every so often a snapshot reconciles. Polling: snapshots are all
+ * there is, and every so often one looks at all owners anew.
  * The clock is passed in: milliseconds from any start, never set back.
  */
 export class Schedule {

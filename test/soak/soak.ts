@@ -25,11 +25,6 @@ const HELPER_RESTARTS_S = [0.06, 0.3, 0.55, 0.8].map((part) => part * SECONDS);
 const SETTLED_S = Math.min(120 + 0.08 * SECONDS, 0.4 * SECONDS);
 const SAMPLE_EVERY_S = Math.max(1, SECONDS / 60);
 const FLUSH_MS = 1_000;
-/**
- * V8 clears the old part of its heap when that has doubled, which takes longer than this runs. With a
- * ceiling not far above what is needed it must, and only what is in use can grow.
- */
-const AGENT_ENV = { NODE_OPTIONS: '--max-old-space-size=40 --max-semi-space-size=1' };
 
 class Soak {
   readonly samples: Sample[] = [];
@@ -96,7 +91,6 @@ class Soak {
     const argv = ['--data-dir', this.#dataDir, '--netns', 'own', '--bucket', '1m', ...this.#reach];
     const agent = new Ttracerd([...argv, '--flush-interval', `${FLUSH_MS}ms`], {
       wrapper: this.#namespace.wrapper,
-      env: AGENT_ENV,
     });
     return this.#cleanup.keep(agent, (it) => it.kill());
   }
