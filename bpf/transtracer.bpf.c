@@ -101,88 +101,94 @@ int BPF_KPROBE(kprobe_sock_graft, struct sock *accepted)
 
 /* ---- the life of a socket, on every rung ---- */
 
-/*
- * Two programs on one tracepoint: the kernel skips a program that is entered again on a CPU where it
- * runs already, and a task's own transition can be interrupted by a packet's. Split by who makes the
- * transition, neither hides the other.
- */
 SEC("tp_btf/inet_sock_set_state")
-int BPF_PROG(on_state_by_owner, struct sock *sock, int oldstate, int newstate)
+int BPF_PROG(on_state, struct sock *sock, int oldstate, int newstate)
 {
+	__u64 id = (__u64)sock;
 	struct sock_ref sk;
 
 	switch (newstate) {
-	case TCP_FIN_WAIT1:
-	case TCP_LAST_ACK:
-		if (refer(sock, &sk))
-			on_owner_close(sk, (__u64)sock, oldstate);
-		break;
 	case TCP_SYN_SENT:
 		if (connect_by_state && refer(sock, &sk))
 			begin_active(sk, (struct task_struct *)bpf_get_current_task());
+		break;
+	case TCP_ESTABLISHED:
+		if ((oldstate == TCP_SYN_SENT || oldstate == TCP_SYN_RECV) && refer(sock, &sk))
+			on_established(sk, id, oldstate);
+		break;
+	case TCP_FIN_WAIT1:
+	case TCP_LAST_ACK:
+		if (refer(sock, &sk))
+			on_owner_close(sk, id, oldstate);
 		break;
 	case TCP_LISTEN:
 		if (refer(sock, &sk))
 			on_listen(sk, TT_LISTEN_OPENED);
 		break;
 	case TCP_CLOSE:
-		if (oldstate == TCP_LISTEN && refer(sock, &sk))
+		if (!refer(sock, &sk))
+			break;
+		if (oldstate == TCP_LISTEN)
 			on_listen(sk, TT_LISTEN_CLOSED);
-		break;
-	}
-	return 0;
-}
-
-SEC("tp_btf/inet_sock_set_state")
-int BPF_PROG(on_state_by_packet, struct sock *sock, int oldstate, int newstate)
-{
-	__u64 id = (__u64)sock;
-	struct sock_ref sk;
-
-	if (newstate == TCP_ESTABLISHED) {
-		if ((oldstate == TCP_SYN_SENT || oldstate == TCP_SYN_RECV) && refer(sock, &sk))
-			on_established(sk, id, oldstate);
-	} else if (newstate == TCP_CLOSE) {
-		if (oldstate != TCP_LISTEN && refer(sock, &sk))
+		else
 			on_closed(sk, id, oldstate);
+		break;
 	}
 	return 0;
 }
 
 /*
- * Makes up for what the two above were skipped for. Where the kernel may preempt them (tracepoints
- * since 7.0), one that waits for its CPU keeps other tasks' transitions there from being seen, and this
- * program is another one. Of what has been seen nothing is left for it to do.
+ * The kernel skips a program that is entered again on a CPU where it runs already, as when a packet
+ * interrupts a task's own transition. A second program then does what the first was skipped for; of what
+ * has been done nothing is left for it. Listeners come and go in tasks, which interrupt nobody.
  */
-SEC("tp_btf/inet_sock_set_state")
-int BPF_PROG(on_state_missed, struct sock *sock, int oldstate, int newstate)
+static __always_inline void make_up(struct sock *sock, int oldstate, int newstate)
 {
 	__u64 id = (__u64)sock;
-	struct tt_socket *socket = bpf_map_lookup_elem(&sockets, &id);
+	struct tt_socket *socket;
 	struct sock_ref sk;
 
-	if (!refer(sock, &sk))
-		return 0;
+	if (newstate != TCP_SYN_SENT && newstate != TCP_ESTABLISHED && newstate != TCP_FIN_WAIT1 &&
+	    newstate != TCP_LAST_ACK && newstate != TCP_CLOSE)
+		return;
+	socket = bpf_map_lookup_elem(&sockets, &id);
 	switch (newstate) {
 	case TCP_SYN_SENT:
-		if (connect_by_state && !is_begun(socket))
+		if (connect_by_state && !is_begun(socket) && refer(sock, &sk))
 			begin_active(sk, (struct task_struct *)bpf_get_current_task());
 		break;
 	case TCP_ESTABLISHED:
-		if ((oldstate == TCP_SYN_SENT || oldstate == TCP_SYN_RECV) &&
+		if ((oldstate == TCP_SYN_SENT || oldstate == TCP_SYN_RECV) && refer(sock, &sk) &&
 		    !is_established(socket, sk))
 			on_established(sk, id, oldstate);
 		break;
 	case TCP_FIN_WAIT1:
 	case TCP_LAST_ACK:
-		if (!(socket && socket->phase == TT_COUNTED))
+		if (!(socket && socket->phase == TT_COUNTED) && refer(sock, &sk))
 			on_owner_close(sk, id, oldstate);
 		break;
 	case TCP_CLOSE:
-		if (socket && oldstate != TCP_LISTEN)
+		if (socket && oldstate != TCP_LISTEN && refer(sock, &sk))
 			on_closed(sk, id, oldstate);
 		break;
 	}
+}
+
+SEC("tp_btf/inet_sock_set_state")
+int BPF_PROG(on_state_missed, struct sock *sock, int oldstate, int newstate)
+{
+	make_up(sock, oldstate, newstate);
+	return 0;
+}
+
+/*
+ * Where the kernel may preempt programs (tracepoints since 7.0), both of them may wait for their CPU, in
+ * two tasks, while a third one's transition is made there.
+ */
+SEC("tp_btf/inet_sock_set_state")
+int BPF_PROG(on_state_missed_twice, struct sock *sock, int oldstate, int newstate)
+{
+	make_up(sock, oldstate, newstate);
 	return 0;
 }
 

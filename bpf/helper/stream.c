@@ -54,7 +54,7 @@ static void choose_programs(struct transtracer *bpf, int rung)
 	 */
 	int parameters = fentry ? parameters_of("inet_csk_accept") : 0;
 
-	bpf_program__set_autoload(bpf->progs.on_state_missed, preempts_tracepoints());
+	bpf_program__set_autoload(bpf->progs.on_state_missed_twice, preempts_tracepoints());
 	bpf_program__set_autoload(bpf->progs.fentry_tcp_connect, fentry);
 	bpf_program__set_autoload(bpf->progs.fexit_accept_4, fentry && parameters != 2);
 	bpf_program__set_autoload(bpf->progs.fexit_accept_2, fentry && parameters == 2);
