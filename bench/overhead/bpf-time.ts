@@ -1,5 +1,5 @@
 import { spawn } from 'node:child_process';
-import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { eventually } from '../../test/support/processes.ts';
 import { ENDS_WITH_US, runOk } from '../../test/support/run.ts';
 import { end } from './tracer.ts';
@@ -25,6 +25,11 @@ export interface BpfTime {
   readonly ns: number;
   readonly runs: number;
   readonly clockNs?: number;
+}
+
+/** Whatever was left on: what is measured would pay for the kernel's clock. */
+export function stopBpfStatistics(): void {
+  if (existsSync(SWITCH)) writeFileSync(SWITCH, '0');
 }
 
 /** Runs something while the kernel measures BPF programs, which costs them some time itself. */

@@ -6,6 +6,7 @@
 import { tmpdir } from 'node:os';
 import { run } from '../../test/support/run.ts';
 import { BenchRun, secondsOf, type Task } from './bench-run.ts';
+import { stopBpfStatistics } from './bpf-time.ts';
 import { Cgroup } from './cgroup.ts';
 import { Cmdb } from './cmdb.ts';
 import { ownDirectory, removeOf, removeStale, restore, settings } from './leftovers.ts';
@@ -91,6 +92,7 @@ async function main(): Promise<void> {
   const root = tmpdir();
   await removeStale(root);
   const saved = settings();
+  stopBpfStatistics();
   process.env['TMPDIR'] = await ownDirectory(root);
   const cleanUp = async () => {
     restore(saved);

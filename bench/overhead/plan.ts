@@ -15,7 +15,8 @@ export const CMDB_SECONDS = 5;
 /** What one measurement is to take. */
 export function measurementSeconds(workload: Workload, condition: string | undefined): number {
   const tracer = OURS.includes(condition) ? TRACER_SECONDS.ours : TRACER_SECONDS.tool;
-  const around = condition === undefined ? NONE_SECONDS : tracer;
+  const settle = workload.settleSeconds ?? 0;
+  const around = condition === undefined ? NONE_SECONDS : tracer + settle;
   const stage = workload.kept ? 0 : STAGE_SECONDS + (workload.startSeconds ?? 0);
   return secondsUnder(workload, condition) + around + stage;
 }

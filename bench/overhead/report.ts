@@ -53,10 +53,11 @@ where a figure varies. Recall is the share of the connections that clients opene
 the end; of the other tools it is a lower bound, as they are counted by distinct client ports and one
 that is used again counts once; named, with the right process. Server and tracer share one core, clients
 and database have the other. One flush of ours falls into every measurement and, when streaming, one
-reconcile. By default that is every 10 and 30 s; \`stream\` is measured for 20 s over 19,900 connections
-and on the idle host, for 6 s where connections or processes come at a rate, else as long as the others:
-2 or 3 s, so that the cost in the long run is rather over- than understated. Time in BPF is by the
-kernel's clock (\`kernel.bpf_stats_enabled\`), in a measurement of its own in which both ends are traced;
+reconcile. By default that is every 10 and 30 s. Over 19,900 connections \`stream\` and \`poll\` are
+measured for 20 s, and \`stream\` on the idle host, 15 s after its start; \`stream\` for 6 s where
+connections or processes come at a rate; all else for 2 or 3 s, so that the cost in the long run is
+rather over- than understated. Time in BPF is by the kernel's clock (\`kernel.bpf_stats_enabled\`), in a
+measurement of its own in which both ends are traced;
 "of it clock" is what the clock itself takes, by what it finds that an empty program takes.`;
 
 export function overheadSection(results: OverheadResults, profiles?: Profiles): Section {

@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { Load } from './load.ts';
 import { type Bench, type Measurement, measureOnce } from './measure.ts';
 import type { Condition } from './tracer.ts';
@@ -47,6 +48,7 @@ export class Stage {
     const world = this.#world;
     const tracer = await condition?.start({ world, cmdb, group, side, seconds, allNetns });
     try {
+      if (tracer) await sleep((this.#workload.settleSeconds ?? 0) * 1000);
       const during = await measureOnce(bench, world, tracer, () => this.#load.run(seconds));
       const seen = await tracer?.stop();
       const { connections, attempted = connections } = during.load;

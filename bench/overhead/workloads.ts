@@ -12,6 +12,8 @@ export interface Workload {
   /** Where it is another under some conditions. */
   readonly windows?: Readonly<Record<string, number>>;
   readonly start: StartLoad;
+  /** From when a tracer has attached until it is measured, where that is longer: its start is over. */
+  readonly settleSeconds?: number;
   /** What `start` takes beyond the hosts and their nginx, seconds. */
   readonly startSeconds?: number;
   /**
@@ -72,7 +74,7 @@ const LASTING: readonly Workload[] = [
     ...SERVER,
     name: 'keepalive-19900',
     conditions: ['ss', 'iptables-estb', 'stream', 'poll'],
-    windows: LONG,
+    windows: { ...LONG, poll: 20 },
     start: closedLoop(19_900),
     startSeconds: 6,
     kept: true,
@@ -149,6 +151,16 @@ const SHORT: readonly Workload[] = [
 const MANY: readonly Workload[] = [
   {
     ...ALONE,
+    name: 'idle',
+    conditions: ['stream', 'poll'],
+    rounds: 3,
+    windows: LONG,
+    settleSeconds: 15,
+    start: silence,
+    kept: true,
+  },
+  {
+    ...ALONE,
     name: 'peers-10000',
     conditions: ['stream'],
     start: churn(5000, 10_000),
@@ -159,14 +171,6 @@ const MANY: readonly Workload[] = [
     conditions: ['stream'],
     seconds: 6,
     start: churn(9000, 50_000),
-  },
-  {
-    ...ALONE,
-    name: 'idle',
-    conditions: ['stream', 'poll'],
-    windows: LONG,
-    start: silence,
-    kept: true,
   },
   {
     ...ALONE,
@@ -192,7 +196,10 @@ export function workloads(isQuick: boolean): readonly Workload[] {
   if (!isQuick) return all;
   return all
     .filter(({ name }) => IN_QUICK.has(name))
-    .map((workload) => ({ ...workload, rounds: 1, seconds: QUICK_SECONDS, windows: {} }));
+    .map((workload) => ({
+      ...workload,
+      ...{ rounds: 1, seconds: QUICK_SECONDS, windows: {}, settleSeconds: 0 },
+    }));
 }
 
 /** Idle network namespaces beside the two hosts, as a machine full of containers has them. */
